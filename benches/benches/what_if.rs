@@ -8,7 +8,11 @@
 use std::fmt::Write as _;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use vnetem::{DefaultAction, Firewall, IpRule, Network, Outbound, RuleLimits, RuleSet, Scope};
+use vnetem::{
+    Network,
+    authz::{DefaultAction, Firewall, IpRule, RuleLimits, RuleSet},
+    control::{Outbound, Scope},
+};
 use vnetem_azure::import::Importer;
 use vnetem_whatif::{Change, Options, Traffic, compare};
 

@@ -11,7 +11,7 @@ use poptrie::Poptrie;
 use prefix_trie::PrefixMap;
 use routemap::RouteMap;
 
-use super::full::{Pass, batches_of, chained};
+use super::full::{Pass, batches_of, both, chained};
 use super::tables::Routes;
 
 pub(crate) struct Peers {
@@ -61,6 +61,15 @@ impl Peers {
     pub(crate) fn passes(&self) -> Vec<(&'static str, Pass<'_>)> {
         vec![
             ("prefix-trie single", Box::new(|queries| batches_of(queries, |a| self.in_trie(a)))),
+            (
+                "prefix-trie single, prefix and value",
+                Box::new(|queries| {
+                    batches_of(queries, |a| {
+                        let host = Ipv4Net::new(Ipv4Addr::from_bits(a), 32).unwrap();
+                        self.trie.get_lpm(&host).map_or(0, |(prefix, value)| both(prefix, *value))
+                    })
+                }),
+            ),
             ("prefix-trie latency", Box::new(|queries| chained(queries, |a| self.in_trie(a)))),
             ("treebitmap single", Box::new(|queries| batches_of(queries, |a| self.in_bits(a)))),
             (

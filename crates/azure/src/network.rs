@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use vnetem::{EditError, Endpoint, Ipv4Net, Network, ServiceId};
+use vnetem::{EditError, Ipv4Net, Network, ServiceId, control::Endpoint};
 
 use crate::{EndpointService, Scope, ServiceTag, ServiceTags, known_region};
 
@@ -59,10 +59,10 @@ impl EndpointService {
     pub fn endpoint(&self, region: Option<&str>) -> Endpoint {
         let region = region.map(|region| known_region(region).unwrap_or(region));
         let scope = match region.filter(|_| self.scope != Scope::Worldwide) {
-            None => vnetem::Scope::Worldwide,
+            None => vnetem::control::Scope::Worldwide,
             Some(region) => {
                 let locations = self.scope.locations(region).into_iter();
-                vnetem::Scope::Regions(locations.map(str::to_owned).collect())
+                vnetem::control::Scope::Regions(locations.map(str::to_owned).collect())
             }
         };
         Endpoint { name: self.name.to_owned(), scope, network_identifier: None }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use vnetem::EndpointFirst;
+use vnetem::control::EndpointFirst;
 
 use crate::{known_region, paired_regions};
 
@@ -52,7 +52,7 @@ pub struct Product {
     pub domain: &'static str,
     /// Whether Azure's own list of 2025 does not name it any more (C-17).
     pub legacy: bool,
-    /// How long its changes take, where that is published (E-15): for a `vnetem::Rollout`.
+    /// How long its changes take, where that is published (E-15): for a `vnetem::control::Rollout`.
     pub rollout: Option<RolloutTimes>,
 }
 

@@ -11,7 +11,10 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::json;
-use vnetem::{Access, Arrival, Choice, Outbound};
+use vnetem::{
+    authz::{Access, Arrival},
+    control::{Choice, Outbound},
+};
 use vnetem_azure::ServiceTags;
 use vnetem_azure::import::{Importer, Inventory, LoadedNetwork};
 
@@ -205,7 +208,9 @@ fn unknown_appliance_keeps_its_route() {
     let subnet = loaded.subnets_of(&inventory.subnets[0].id)[0];
     let choice = network.commit().next_hop(subnet, "1.1.1.1".parse().unwrap()).unwrap();
     let Choice::Route(route) = choice else { panic!("{choice:?}") };
-    let vnetem::NextHop::VirtualAppliance(address) = route.next_hop else { panic!("{route:?}") };
+    let vnetem::control::NextHop::VirtualAppliance(address) = route.next_hop else {
+        panic!("{route:?}")
+    };
     assert!(loaded.stands_for(address).unwrap().contains("appliance of the route now.json"));
     assert_eq!(loaded.left_out[0].why, "a route to a gateway that the network does not have");
     assert!(loaded.assumptions.iter().any(|one| one.code == "appliance-address-unknown"));

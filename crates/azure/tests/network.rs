@@ -9,7 +9,10 @@
 
 use std::collections::BTreeSet;
 
-use vnetem::{EndpointFirst, Ipv4Net, Network, ProvisioningState, ServiceId, SubnetId};
+use vnetem::{
+    Ipv4Net, Network, ServiceId, SubnetId,
+    control::{EndpointFirst, ProvisioningState},
+};
 use vnetem_azure::{Assumption, EndpointService, Scope, ServiceError, ServiceTag, ServiceTags};
 
 /// A network with one subnet.
@@ -71,16 +74,16 @@ fn e_15_data_lake_takes_its_time() {
     let service = named("Microsoft.AzureActiveDirectory");
     let id = service.add_to(&mut network, &ServiceTags::embedded()).unwrap();
     let rules = |action| {
-        let rules = vnetem::RuleSet::new(vnetem::RuleLimits::UNSTATED, action);
-        vnetem::Firewall::Storage(rules)
+        let rules = vnetem::authz::RuleSet::new(vnetem::authz::RuleLimits::UNSTATED, action);
+        vnetem::authz::Firewall::Storage(rules)
     };
-    let allow = rules(vnetem::DefaultAction::Allow);
+    let allow = rules(vnetem::authz::DefaultAction::Allow);
     let address = network.service(id).unwrap().prefixes[0].hosts().next().unwrap();
     let lake = network.add_resource(id, "lake", address, allow).unwrap();
-    let mut rollout = vnetem::Rollout::new(7, times.endpoint, times.firewall).unwrap();
+    let mut rollout = vnetem::control::Rollout::new(7, times.endpoint, times.firewall).unwrap();
     let now = vnetem::Time(0);
     rollout.set_endpoint(now, &mut network, web, id, Some(service.endpoint(None))).unwrap();
-    let deny = rules(vnetem::DefaultAction::Deny);
+    let deny = rules(vnetem::authz::DefaultAction::Deny);
     rollout.set_rules(now, &mut network, lake, deny.clone()).unwrap();
     let (mut last, mut denies) = (now, None);
     while let Some(due) = rollout.poll_timeout() {

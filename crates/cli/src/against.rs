@@ -4,7 +4,10 @@ use core::fmt::Write as _;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
-use vnetem::{Ipv4Net, NextHop, RouteState};
+use vnetem::{
+    Ipv4Net,
+    control::{NextHop, RouteState},
+};
 use vnetem_azure::import::ShownRoute;
 use vnetem_scenario::report::Routes;
 

@@ -135,10 +135,15 @@ pub(crate) enum Output {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Play a scenario and compare what comes out with what it says
-    #[command(after_help = "Example:\n  vnetem run story.scn --pcap story.pcapng")]
+    #[command(
+        after_help = "Example:\n  vnetem run story.scn --pcap story.pcapng --html story.html"
+    )]
     Run {
         /// The scenario; the demo scenario without one
         file: Option<PathBuf>,
+        /// Write the timeline of flows as one HTML page that needs no network
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
         #[command(flatten)]
         capture: CaptureFile,
         #[command(flatten)]

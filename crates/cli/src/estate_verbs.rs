@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use vnetem::{
-    Choice, DataPlane, Edge, Network, NextHop as Hop, NextHopType, Settings, Snapshot, SubnetId,
-    Time, Trace as Explained,
+    DataPlane, Edge, Network, Settings, Snapshot, SubnetId, Time,
+    control::{Choice, NextHop as Hop, NextHopType},
+    trace::Trace as Explained,
 };
 use vnetem_azure::import::Importer;
 use vnetem_scenario::report::Routes as Shown;

@@ -2,8 +2,11 @@
 
 use serde_json::{Map, Value, json};
 use vnetem::{
-    AccessVerdict, DenyReason, Disposition, DropReason, EffectiveRoute, EventKind, NextHop,
-    Refusal, RouteState, SourceMode, Time, Trace, TrafficCount,
+    AccessVerdict, DenyReason, Disposition, DropReason, SourceMode, Time, TrafficCount,
+    authz::Refusal,
+    control::{EffectiveRoute, NextHop, RouteState},
+    nat::Cause,
+    trace::Trace,
 };
 use vnetem_scenario::report::{Closing, Moment, Probe, Refused, Report, Routes};
 
@@ -154,10 +157,7 @@ fn refused(refused: &Refused) -> Value {
 
 fn closing(closing: &Closing) -> Value {
     let event = &closing.event;
-    let cause = match event.kind {
-        EventKind::Closed(cause) | EventKind::Ended(cause) => Some(cause.name()),
-        EventKind::Opened => None,
-    };
+    let cause = event.kind.cause().map(Cause::name);
     let Time(at) = event.at;
     json!({
         "nanoseconds": at,

@@ -75,7 +75,11 @@ mod system {
         };
         let capture = asked.capture.pcap.as_deref();
         if let Some(path) = capture {
-            load::not_read_too(path, &[asked.file.as_deref(), asked.list.tags.as_deref()])?;
+            load::not_read_too(
+                "--pcap",
+                path,
+                &[asked.file.as_deref(), asked.list.tags.as_deref()],
+            )?;
         }
         let inside = asked.inside.clone().map(|host| (host, asked.command.clone()));
         // A path without a folder has an empty one.

@@ -38,13 +38,17 @@ pub(crate) fn tags(list: &TagList) -> Result<Arc<ServiceTags>, Failure> {
 }
 
 /// Refuses to write to a file that is read in the same run, under whatever name.
-pub(crate) fn not_read_too(written: &Path, read: &[Option<&Path>]) -> Result<(), Failure> {
+pub(crate) fn not_read_too(
+    option: &str,
+    written: &Path,
+    read: &[Option<&Path>],
+) -> Result<(), Failure> {
     let here = std::fs::canonicalize(written).ok();
     for read in read.iter().flatten() {
         let same = here.is_some() && here == std::fs::canonicalize(read).ok();
         if same || is_linked(written, read) {
             return Err(format!(
-                "{}: --pcap would overwrite {}, which this run reads",
+                "{}: {option} would overwrite {}, which this run reads",
                 written.display(),
                 read.display()
             )

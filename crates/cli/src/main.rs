@@ -21,6 +21,7 @@ mod run;
 mod sources;
 mod tags;
 mod text;
+mod timeline;
 mod verbs;
 mod what_if;
 
@@ -61,8 +62,10 @@ fn main() -> ExitCode {
     };
     let Arguments { common, capture, list, verb } = &arguments;
     let answer = match verb {
-        None => run::run(common, None, capture, list),
-        Some(Verb::Run { file, capture, list }) => run::run(common, file.as_deref(), capture, list),
+        None => run::run(common, None, capture, None, list),
+        Some(Verb::Run { file, html, capture, list }) => {
+            run::run(common, file.as_deref(), capture, html.as_deref(), list)
+        }
         Some(Verb::Trace(trace)) => verbs::trace(common, trace),
         Some(Verb::Routes(routes)) => verbs::routes(common, routes),
         Some(Verb::Tags(tags)) => tags::tags(common, tags),

@@ -40,7 +40,7 @@ fn complete(value: &mut Value, estate: &vnetem_whatif::Estate) {
     for resource in resources.into_iter().flatten() {
         let name = resource.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let held = network.resource_named(&name).and_then(|id| network.resource(id).ok());
-        let known = held.into_iter().flat_map(vnetem::Resource::addresses);
+        let known = held.into_iter().flat_map(vnetem::control::Resource::addresses);
         let known = known.filter(|address| estate.loaded().stands_for(*address).is_none());
         let known: Vec<Value> = known.map(|address| address.to_string().into()).collect();
         if let Some(fields) = resource.as_object_mut() {

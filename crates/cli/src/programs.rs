@@ -5,6 +5,8 @@
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -213,13 +215,25 @@ fn resolve(name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Fetches the same body again and again, and counts how connections ended.
+/// Fetches the same body again and again, and counts how connections ended. It stops after a number
+/// of seconds, or with `-` when its standard input ends.
 fn hammer(host: &str, path: &str, seconds: &str) -> io::Result<()> {
-    let until = Instant::now() + Duration::from_secs(number(seconds)?.into());
+    let goes_on: Box<dyn Fn() -> bool> = if seconds == "-" {
+        let ended = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&ended);
+        thread::spawn(move || {
+            let _ = io::copy(&mut io::stdin(), &mut io::sink());
+            told.store(true, Ordering::Relaxed);
+        });
+        Box::new(move || !ended.load(Ordering::Relaxed))
+    } else {
+        let until = Instant::now() + Duration::from_secs(number(seconds)?.into());
+        Box::new(move || Instant::now() < until)
+    };
     let (name, port) = host.split_once(':').unwrap_or((host, "80"));
     let (mut done, mut resets, mut others) = (0, 0, Vec::new());
     let blob = Blob::named(path);
-    while Instant::now() < until {
+    while goes_on() {
         let fetch = || {
             let mut stream = TcpStream::connect((name, number(port)?))?;
             write!(stream, "GET {path} HTTP/1.1\r\nHost: {name}\r\n\r\n")?;

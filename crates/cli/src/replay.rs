@@ -1,21 +1,13 @@
 //! `vnetem replay`: a capture through the model, with a change under way.
 
-use core::fmt::Write as _;
-use core::net::{Ipv4Addr, SocketAddrV4};
-use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{BufReader, BufWriter};
+use std::io::BufWriter;
 use std::path::Path;
-use std::sync::Arc;
 
-use serde_json::json;
-use vnetem::packet::{FiveTuple, Headers, Rewrite, rewrite};
-use vnetem::{
-    AccessVerdict, DataPlane, Disposition, Edge, EdgeId, EventKind, Network, NicId, Settings,
-    Snapshot, SourceMode, SubnetId, Time, Verdict,
-};
-use vnetem_io::{CaptureReader, CaptureWriter, Direction, Record};
+use vnetem::{Network, Time};
+use vnetem_io::{CaptureReader, CaptureWriter, CapturedPacket};
 use vnetem_scenario::Options;
+use vnetem_whatif::replay::{Finder, Happening, Players, SPLIT_ABOVE, Units};
 use vnetem_whatif::{Timeline, disable, enable};
 
 use crate::arguments::{Common, Output};
@@ -23,11 +15,8 @@ use crate::progress::Bar;
 use crate::questions::Replay;
 use crate::{Answer, Failure, estate_verbs, load};
 
-/// Flows that are live at once at most.
+/// Flows that are live at once at most, in all units together.
 const FLOWS: u32 = 1 << 20;
-
-/// Packets between two looks at timers.
-const OFTEN: u64 = 1 << 10;
 
 pub(crate) fn replay(common: &Common, asked: &Replay) -> Result<Answer, Failure> {
     let (mut network, mut notes) = network(common, asked)?;
@@ -36,47 +25,57 @@ pub(crate) fn replay(common: &Common, asked: &Replay) -> Result<Answer, Failure>
     if asked.at.is_some() && !switches {
         return Err("--at says when, --enable or --disable what: give one".into());
     }
-    let mut player = Player::new(&mut network, asked.html.is_some());
+    let before = network.commit();
+    for one in &asked.enable {
+        enable(&mut network, &one.service, &one.subnet)?;
+    }
+    for one in &asked.disable {
+        disable(&mut network, &one.service, &one.subnet)?;
+    }
+    let after = network.commit();
+    let units = Units::new(&network, &[&before, &after], SPLIT_ABOVE);
+    let mut finder = Finder::new(&units, &before);
+    let mut players = Players::new(&units, before, FLOWS);
+    let mut shown = Shown { draws: asked.html.is_some(), ..Shown::default() };
     if let Some(path) = &asked.write {
-        load::not_read_too(path, &[Some(&asked.capture)])?;
-        player.writer = Some(writer(path)?);
+        load::not_read_too("-w", path, &[Some(&asked.capture)])?;
+        shown.writer = Some(writer(path)?);
     }
     let bar = Bar::new();
     let size = std::fs::metadata(&asked.capture).map(|data| data.len()).unwrap_or_default();
     bar.begin_bytes("replaying", size);
     let file = File::open(&asked.capture).map_err(|error| named(&error))?;
-    let file = BufReader::with_capacity(1 << 18, bar.through(file));
-    let mut reader = CaptureReader::new(file).map_err(|error| named(&error))?;
-    let mut first = None;
+    let mut reader = CaptureReader::new(bar.through(file)).map_err(|error| named(&error))?;
     let mut due = switches.then(|| asked.at.unwrap_or(Time(0)));
-    for packet in reader.by_ref() {
-        let mut packet = packet.map_err(|error| named(&error))?;
-        let start = *first.get_or_insert(packet.time);
-        let now = Time(packet.time.saturating_sub(start));
-        if due.is_some_and(|due| due <= now) {
-            let at = due.take().unwrap_or(now);
-            for one in &asked.enable {
-                enable(&mut network, &one.service, &one.subnet)?;
-            }
-            for one in &asked.disable {
-                disable(&mut network, &one.service, &one.subnet)?;
-            }
-            player.apply(at, &mut network, start)?;
+    let mut now = Time(0);
+    let mut number = 0;
+    let mut packet = CapturedPacket::default();
+    while let Some(read) = reader.read(&mut packet) {
+        read.map_err(|error| named(&error))?;
+        number += 1;
+        let start = *shown.start.get_or_insert(packet.time);
+        // A capture may go back in time, and a data plane does not.
+        now = now.max(Time(packet.time.saturating_sub(start)));
+        if let Some(at) = due.take_if(|due| *due <= now) {
+            shown.timeline.change(at.0, "change");
+            players.apply(at, &after, |seen| shown.see(seen))?;
         }
-        player.play(now, packet.time, &mut packet.bytes)?;
+        let player = players.player(finder.unit(&packet.bytes));
+        player.play(now, number, &mut packet.bytes, |seen| shown.see(seen))?;
     }
     bar.end();
     if due.is_some() {
         notes.push("the capture ends before the change".to_owned());
     }
-    player.tally.not_ipv4 = reader.skipped().total();
+    let mut counts = players.counts();
+    counts.not_ipv4 = reader.skipped().total();
     if let Some(path) = &asked.html {
         let name = asked.capture.display().to_string();
-        let page = player.timeline.html(&format!("replay of {name}"));
+        let page = shown.timeline.html(&format!("replay of {name}"));
         std::fs::write(path, page).map_err(|error| format!("{}: {error}", path.display()))?;
         notes.push(format!("the timeline as a page: {}", path.display()));
     }
-    if let (Some(writer), Some(path)) = (player.writer.take(), &asked.write) {
+    if let (Some(writer), Some(path)) = (shown.writer.take(), &asked.write) {
         writer.finish().map_err(|error| format!("{}: {error}", path.display()))?;
         notes.push(format!(
             "every packet is in {}; what was dropped: frame.interface_name == \"drop\"",
@@ -84,10 +83,10 @@ pub(crate) fn replay(common: &Common, asked: &Replay) -> Result<Answer, Failure>
         ));
     }
     let text = match common.output {
-        Output::Text => player.tally.text(),
-        Output::Json => player.tally.json(),
+        Output::Text => counts.text(),
+        Output::Json => format!("{:#}\n", counts.json()),
     };
-    Ok(Answer { text, notes, good: player.tally.is_good() })
+    Ok(Answer { text, notes, good: counts.is_good() })
 }
 
 /// The network of a scenario or of files; what of the files is left out.
@@ -115,267 +114,32 @@ fn writer(path: &Path) -> Result<Writer, Failure> {
     Ok(CaptureWriter::new(BufWriter::new(file)).map_err(|error| named(&error))?)
 }
 
-/// Sends the packets of a capture through a data plane.
-struct Player {
-    plane: DataPlane,
-    places: Places,
-    /// Where answers enter and what they are addressed to, by what the capture says they are.
-    answers: HashMap<FiveTuple, (EdgeId, SocketAddrV4)>,
+/// What is written and drawn of a replay.
+#[derive(Default)]
+struct Shown {
     writer: Option<Writer>,
-    tally: TrafficCount,
     timeline: Timeline,
     draws: bool,
+    /// The time of the first packet.
+    start: Option<u64>,
 }
 
-impl Player {
-    fn new(network: &mut Network, draws: bool) -> Self {
-        let mut settings = Settings::replayable(1);
-        settings.flows.capacity = FLOWS;
-        let snapshot = network.commit();
-        Self {
-            plane: DataPlane::new(snapshot, settings),
-            places: Places::new(network),
-            answers: HashMap::new(),
-            writer: None,
-            tally: TrafficCount::default(),
-            timeline: Timeline::default(),
-            draws,
-        }
-    }
-
-    /// Applies the change, and sends what it closes.
-    fn apply(&mut self, at: Time, network: &mut Network, start: u64) -> Result<(), Failure> {
-        while self.plane.poll_event().is_some() {}
-        let snapshot: Arc<Snapshot> = network.commit();
-        self.plane.apply(at, snapshot);
-        self.timeline.change(at.0, "change");
-        loop {
-            let sent = self.plane.poll_transmit(at);
-            while let Some(event) = self.plane.poll_event() {
-                if let EventKind::Closed(cause) = event.kind {
-                    *self.tally.closed.entry(cause.name()).or_default() += 1;
-                    self.timeline.cut(&event.tuple, at.0);
-                }
+impl Shown {
+    fn see(&mut self, seen: Happening<'_>) -> Result<(), Failure> {
+        let played = match seen {
+            Happening::Closed(at, tuple, _) => {
+                self.timeline.cut(&tuple, at.0);
+                return Ok(());
             }
-            let Some(sent) = sent else { break };
-            self.tally.resets += 1;
-            let place = self.plane.snapshot().describe(sent.to);
-            self.write(&place, at.0 + start, Direction::Outbound, "vnetem reset", &sent.packet)?;
-        }
-        Ok(())
-    }
-
-    /// Plays one packet; `stamp` is the time of the capture.
-    fn play(&mut self, now: Time, stamp: u64, bytes: &mut [u8]) -> Result<(), Failure> {
-        self.tally.packets += 1;
-        if self.tally.packets.is_multiple_of(OFTEN) {
-            while self.plane.poll_timeout().is_some_and(|due| due <= now) {
-                self.plane.handle_timeout(now);
-                while self.plane.poll_transmit(now).is_some() {}
-            }
-            while self.plane.poll_event().is_some() {}
-            // Flows that ended leave their answers behind.
-            if self.answers.len() > 2 * FLOWS as usize {
-                self.answers.clear();
-            }
-        }
-        let Ok(headers) = Headers::parse(bytes) else {
-            self.tally.drop("unreadable");
-            return self.write("drop", stamp, Direction::Inbound, "vnetem unreadable", bytes);
+            Happening::Packet(played) => played,
         };
-        let tuple = headers.tuple();
-        let (edge, asked) = match self.places.edge(headers.source) {
-            Some(edge) => (edge.into(), true),
-            None => match self.answers.get(&tuple) {
-                Some((edge, external)) => {
-                    if *external != tuple.destination {
-                        let to = Rewrite { destination: Some(*external), ..Rewrite::default() };
-                        rewrite(bytes, &headers, to, headers.ttl);
-                    }
-                    (*edge, false)
-                }
-                None => {
-                    let public = self.places.public.get(&headers.destination);
-                    if let Some(public) = public {
-                        let to = SocketAddrV4::new(*public, headers.destination_port);
-                        let to = Rewrite { destination: Some(to), ..Rewrite::default() };
-                        rewrite(bytes, &headers, to, headers.ttl);
-                    }
-                    (EdgeId::INTERNET, false)
-                }
-            },
-        };
-        let verdict = self.plane.process(now, edge, bytes);
-        if let (true, Disposition::Forward(forward)) = (asked, verdict.disposition) {
-            let external = match forward.source() {
-                SourceMode::Translated(external) => external,
-                SourceMode::Preserved => tuple.source,
-            };
-            self.answers.insert(tuple.reversed(), (forward.to(), external));
-            if self.draws {
-                let translated = external != tuple.source;
-                self.timeline.seen(&tuple, now.0, &external.ip().to_string(), translated);
-            }
+        if let (true, Some((tuple, external))) = (self.draws, played.source) {
+            let translated = external != tuple.source;
+            self.timeline.seen(&tuple, played.time.0, &external.ip().to_string(), translated);
         }
-        self.tally.add(verdict);
-        if self.writer.is_some() {
-            let (place, comment) = self.words(verdict);
-            self.write(&place, stamp, Direction::Outbound, &comment, bytes)?;
-        }
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let time = self.start.unwrap_or_default() + played.time.0;
+        writer.write(played.place, &played.record(time))?;
         Ok(())
-    }
-
-    fn words(&self, verdict: Verdict) -> (String, String) {
-        match verdict.disposition {
-            Disposition::Forward(forward) => {
-                let comment = match forward.access() {
-                    AccessVerdict::Refused(refusal) => {
-                        format!("vnetem verdict=forward refused={}", refusal.name())
-                    }
-                    _ => String::new(),
-                };
-                let snapshot = self.plane.snapshot();
-                (snapshot.describe(forward.edge(snapshot)), comment)
-            }
-            Disposition::Deny(reason) => {
-                ("drop".to_owned(), format!("vnetem verdict=deny reason={}", reason.name()))
-            }
-            Disposition::Drop(reason) => {
-                ("drop".to_owned(), format!("vnetem verdict=drop reason={}", reason.name()))
-            }
-        }
-    }
-
-    fn write(
-        &mut self,
-        place: &str,
-        time: u64,
-        direction: Direction,
-        comment: &str,
-        bytes: &[u8],
-    ) -> Result<(), Failure> {
-        let packet_id = self.tally.packets;
-        if let Some(writer) = &mut self.writer {
-            writer.write(place, &Record { time, packet_id, direction, comment, bytes })?;
-        }
-        Ok(())
-    }
-}
-
-/// Which hosts of the model have which addresses.
-struct Places {
-    subnets: Vec<(vnetem::Ipv4Net, SubnetId)>,
-    nics: HashMap<(SubnetId, Ipv4Addr), NicId>,
-    public: HashMap<Ipv4Addr, Ipv4Addr>,
-    known: HashMap<Ipv4Addr, Option<Edge>>,
-}
-
-impl Places {
-    fn new(network: &Network) -> Self {
-        let subnets = network.subnets().map(|(id, subnet)| (subnet.prefix, id));
-        let nics = network.nics().map(|(id, nic)| ((nic.subnet, nic.address), id));
-        let public = network.nics().filter_map(|(_, nic)| Some((nic.address, nic.public?)));
-        Self {
-            subnets: subnets.collect(),
-            nics: nics.collect(),
-            public: public.collect(),
-            known: HashMap::new(),
-        }
-    }
-
-    /// The edge of a host of the model; of networks with one range, the first.
-    fn edge(&mut self, address: Ipv4Addr) -> Option<Edge> {
-        if let Some(known) = self.known.get(&address) {
-            return *known;
-        }
-        if self.known.len() > FLOWS as usize {
-            self.known.clear();
-        }
-        let holder = self.subnets.iter().find(|(range, _)| range.contains(&address));
-        let edge = holder.map(|(_, id)| {
-            self.nics.get(&(*id, address)).map_or(Edge::Subnet(*id), |nic| Edge::Nic(*nic))
-        });
-        self.known.insert(address, edge);
-        edge
-    }
-}
-
-/// What became of the packets.
-#[derive(Debug, Default)]
-struct TrafficCount {
-    packets: u64,
-    forwarded: u64,
-    denied: BTreeMap<&'static str, u64>,
-    dropped: BTreeMap<&'static str, u64>,
-    refused: BTreeMap<&'static str, u64>,
-    closed: BTreeMap<&'static str, u64>,
-    resets: u64,
-    not_ipv4: u64,
-}
-
-impl TrafficCount {
-    fn add(&mut self, verdict: Verdict) {
-        match verdict.disposition {
-            Disposition::Forward(forward) => {
-                self.forwarded += 1;
-                if let AccessVerdict::Refused(refusal) = forward.access() {
-                    *self.refused.entry(refusal.name()).or_default() += 1;
-                }
-            }
-            Disposition::Deny(reason) => *self.denied.entry(reason.name()).or_default() += 1,
-            Disposition::Drop(reason) => self.drop(reason.name()),
-        }
-    }
-
-    fn drop(&mut self, reason: &'static str) {
-        *self.dropped.entry(reason).or_default() += 1;
-    }
-
-    fn is_good(&self) -> bool {
-        [&self.denied, &self.dropped, &self.refused, &self.closed].iter().all(|map| map.is_empty())
-    }
-
-    fn text(&self) -> String {
-        let sum = |map: &BTreeMap<&str, u64>| map.values().sum::<u64>();
-        let mut out = format!(
-            "{} packets   {} forward   {} deny   {} drop   closed {} flows   {} resets\n",
-            self.packets,
-            self.forwarded,
-            sum(&self.denied),
-            sum(&self.dropped),
-            sum(&self.closed),
-            self.resets
-        );
-        let lists = [
-            ("delivered, to be refused:", &self.refused),
-            ("deny", &self.denied),
-            ("drop", &self.dropped),
-            ("closed", &self.closed),
-        ];
-        for (label, map) in lists {
-            for (reason, count) in map {
-                let _ = writeln!(out, "  {label} {reason} {count}");
-            }
-        }
-        if self.not_ipv4 > 0 {
-            let _ = writeln!(out, "  passed over {} frames without an IPv4 packet", self.not_ipv4);
-        }
-        out
-    }
-
-    fn json(&self) -> String {
-        let value = json!({
-            "schema": "vnetem/1",
-            "verb": "replay",
-            "packets": self.packets,
-            "forwarded": self.forwarded,
-            "refused": self.refused,
-            "denied": self.denied,
-            "dropped": self.dropped,
-            "closed": self.closed,
-            "resets": self.resets,
-            "skipped": { "no-ipv4": self.not_ipv4 },
-        });
-        format!("{value:#}\n")
     }
 }

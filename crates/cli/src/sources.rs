@@ -2,7 +2,6 @@
 
 use core::net::Ipv4Addr;
 use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use vnetem_whatif::Traffic;
@@ -74,8 +73,8 @@ pub(crate) fn traffic(
     for path in captures {
         let wrong = |error: &dyn core::fmt::Display| format!("{}: {error}", path.display());
         let file = File::open(path).map_err(|error| wrong(&error))?;
-        let reader = io::BufReader::with_capacity(1 << 18, bar.through(file));
-        let read = traffic.read_capture(&path.display().to_string(), reader, &is_inside);
+        let name = path.display().to_string();
+        let read = traffic.read_capture(&name, bar.through(file), &is_inside);
         read.map_err(|error| wrong(&error))?;
     }
     Ok(traffic)

@@ -3,7 +3,7 @@
 use core::fmt::Write as _;
 use std::collections::BTreeMap;
 
-use vnetem::{DenyReason, DropReason, Refusal, Time};
+use vnetem::{DenyReason, DropReason, Time, authz::Refusal};
 use vnetem_scenario::report::{ProbeCall, Report};
 use vnetem_scenario::route_table;
 
@@ -125,7 +125,7 @@ fn columns(out: &mut String, table: &[Vec<String>]) -> core::fmt::Result {
 
 /// Each table that differs from the one before it of the same subnet.
 fn routes(out: &mut String, report: &Report) -> core::fmt::Result {
-    let mut shown: BTreeMap<&str, (&[vnetem::EffectiveRoute], bool)> = BTreeMap::new();
+    let mut shown: BTreeMap<&str, (&[vnetem::control::EffectiveRoute], bool)> = BTreeMap::new();
     for routes in &report.routes {
         let table = (routes.routes.as_slice(), routes.all);
         if shown.insert(&routes.subnet, table) == Some(table) {
@@ -182,7 +182,7 @@ fn closings(out: &mut String, report: &Report) -> core::fmt::Result {
         writeln!(out, "  {}  {}", seconds(event.at), closing.change)?;
         let cause = match event.kind {
             vnetem::EventKind::Closed(cause) | vnetem::EventKind::Ended(cause) => cause.name(),
-            vnetem::EventKind::Opened => "opened",
+            _ => "opened",
         };
         writeln!(out, "    {}  {cause}; told: {told}", event.tuple)?;
     }

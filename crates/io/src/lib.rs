@@ -20,7 +20,8 @@
 //!     let file = writer.finish()?;
 //!     let mut reader = CaptureReader::new(file.as_slice())?;
 //!     let first = reader.next().ok_or("an empty file")??;
-//!     assert_eq!((first.time, first.bytes.as_slice()), (1_500, packet.as_slice()));
+//!     assert_eq!((first.time, first.id), (1_500, Some(7)));
+//!     assert_eq!(first.bytes, packet);
 //!     assert_eq!(reader.interface_name(first.interface), Some("in:web/vm1"));
 //!     Ok(())
 //! }

@@ -5,12 +5,15 @@ use std::io::{Chain, Cursor, Read};
 
 use pcap_file::Endianness;
 use pcap_file::pcap::{PcapParser, PcapTsResolution};
+use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
+use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use pcap_file::pcapng::{Block, PcapNgParser, PcapNgState, RawBlock};
 
 use crate::CaptureError;
 use crate::link::{Skip, ipv4_packet};
 use crate::records::{Length, Records};
+use crate::writer::PACKET_ID;
 
 /// Reads the IPv4 packets of a pcap or pcapng file, in the order of the file.
 ///
@@ -22,12 +25,14 @@ pub struct CaptureReader<R: Read> {
 }
 
 /// An IPv4 packet of a capture.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CapturedPacket {
     /// Nanoseconds since 1970; 0 where the file has none. Times after the year 2554 count as that.
     pub time: u64,
     /// The interface that captured it: a number in the file's list of interfaces, 0 in a pcap file.
     pub interface: u32,
+    /// The number that all copies of the packet share (`epb_packetid`), where the file has one.
+    pub id: Option<u64>,
     /// The packet from its IPv4 header on, as far as it was captured, without the padding of the
     /// link.
     pub bytes: Vec<u8>,
@@ -56,6 +61,28 @@ impl<R: Read> CaptureReader<R> {
             _ => return Err(CaptureError::NotACapture(magic)),
         };
         Ok(Self { format, skipped: Skipped::default(), failed: false })
+    }
+
+    /// Reads the next packet into one that may hold an older one, whose memory it uses. Returns
+    /// nothing at the end of the file.
+    ///
+    /// The iterator makes a new packet each time, this none.
+    ///
+    /// # Errors
+    ///
+    /// The file is damaged or cannot be read.
+    pub fn read(&mut self, packet: &mut CapturedPacket) -> Option<Result<(), CaptureError>> {
+        while !self.failed {
+            match self.format.next_packet(packet)? {
+                Ok(Ok(())) => return Some(Ok(())),
+                Ok(Err(reason)) => self.skipped.add(reason),
+                Err(error) => {
+                    self.failed = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
     }
 
     /// Returns the frames that were skipped so far.
@@ -100,17 +127,8 @@ impl<R: Read> Iterator for CaptureReader<R> {
     type Item = Result<CapturedPacket, CaptureError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.failed {
-            match self.format.next_packet()? {
-                Ok(Ok(packet)) => return Some(Ok(packet)),
-                Ok(Err(reason)) => self.skipped.add(reason),
-                Err(error) => {
-                    self.failed = true;
-                    return Some(Err(error));
-                }
-            }
-        }
-        None
+        let mut packet = CapturedPacket::default();
+        self.read(&mut packet).map(|read| read.map(|()| packet))
     }
 }
 
@@ -141,12 +159,15 @@ impl<R: Read> Format<R> {
     }
 
     /// Reads the next frame's packet, or why it has none.
-    fn next_packet(&mut self) -> Option<Result<Result<CapturedPacket, Skip>, CaptureError>> {
+    fn next_packet(
+        &mut self,
+        packet: &mut CapturedPacket,
+    ) -> Option<Result<Result<(), Skip>, CaptureError>> {
         match self {
-            Self::Pcap { parser, records } => record(parser, records).transpose(),
+            Self::Pcap { parser, records } => record(parser, records, packet).transpose(),
             Self::PcapNg { parser, records } => loop {
-                match block(parser, records) {
-                    Ok(Some(Some(packet))) => return Some(Ok(packet)),
+                match block(parser, records, packet) {
+                    Ok(Some(Some(read))) => return Some(Ok(read)),
                     Ok(Some(None)) => {}
                     Ok(None) => return None,
                     Err(error) => return Some(Err(error)),
@@ -160,7 +181,8 @@ impl<R: Read> Format<R> {
 fn record<R: Read>(
     parser: &PcapParser,
     records: &mut Records<R>,
-) -> Result<Option<Result<CapturedPacket, Skip>>, CaptureError> {
+    packet: &mut CapturedPacket,
+) -> Result<Option<Result<(), Skip>>, CaptureError> {
     if records.begin(RECORD_HEADER)? == 0 {
         return Ok(None);
     }
@@ -179,7 +201,7 @@ fn record<R: Read>(
         PcapTsResolution::NanoSecond => 1,
     };
     let time = u64::from(frame.ts_sec) * 1_000_000_000 + u64::from(frame.ts_frac) * unit;
-    Ok(Some(captured(link_type(header.datalink), time, 0, &frame.data)))
+    Ok(Some(captured(packet, link_type(header.datalink), (time, 0), None, &frame.data)))
 }
 
 /// Reads the next block of a pcapng file. Returns nothing at its end, and an inner nothing for a
@@ -187,13 +209,14 @@ fn record<R: Read>(
 fn block<R: Read>(
     parser: &mut PcapNgParser,
     records: &mut Records<R>,
-) -> Result<Option<Option<Result<CapturedPacket, Skip>>>, CaptureError> {
+    packet: &mut CapturedPacket,
+) -> Result<Option<Option<Result<(), Skip>>>, CaptureError> {
     let order = parser.section().endianness;
     match read_block(records, order)? {
         None => Ok(None),
         Some(Length::Kept) => {
             let (_, block) = parser.next_raw_block(records.bytes())?;
-            Ok(Some(packet_of_block(block, parser.state())))
+            Ok(Some(packet_of_block(packet, block, parser.state())))
         }
         Some(Length::TooLong) => {
             let bytes = records.bytes();
@@ -271,13 +294,19 @@ const RECORD_HEADER: u64 = 16;
 const BLOCK_HEADER: u64 = 12;
 
 /// Returns the packet of a block, why it has none, or nothing if it is a block of another kind.
-fn packet_of_block(block: RawBlock, state: &PcapNgState) -> Option<Result<CapturedPacket, Skip>> {
+fn packet_of_block(
+    packet: &mut CapturedPacket,
+    block: RawBlock,
+    state: &PcapNgState,
+) -> Option<Result<(), Skip>> {
     if !matches!(block.type_, PACKET_BLOCK | SIMPLE_PACKET_BLOCK | ENHANCED_PACKET_BLOCK) {
         return None;
     }
     let Ok(block) = block.try_into_block(state) else { return Some(Err(Skip::MalformedBlock)) };
+    let mut id = None;
     let (interface, time, data): (u32, _, Cow<[u8]>) = match block {
         Block::EnhancedPacket(block) => {
+            id = packet_id(&block.options, state.section().endianness);
             (block.interface_id, block.timestamp.as_nanos(), block.data)
         }
         Block::Packet(block) => (block.interface_id.into(), block.timestamp.as_nanos(), block.data),
@@ -289,7 +318,7 @@ fn packet_of_block(block: RawBlock, state: &PcapNgState) -> Option<Result<Captur
         return Some(Err(Skip::MalformedBlock));
     };
     let time = u64::try_from(time).unwrap_or(u64::MAX);
-    Some(captured(link_type(described.linktype), time, interface, &data))
+    Some(captured(packet, link_type(described.linktype), (time, interface), id, &data))
 }
 
 const SECTION_BLOCK: u32 = 0x0a0d_0d0a;
@@ -298,8 +327,32 @@ const PACKET_BLOCK: u32 = 2;
 const SIMPLE_PACKET_BLOCK: u32 = 3;
 const ENHANCED_PACKET_BLOCK: u32 = 6;
 
-fn captured(link: u16, time: u64, interface: u32, frame: &[u8]) -> Result<CapturedPacket, Skip> {
-    Ok(CapturedPacket { time, interface, bytes: ipv4_packet(link, frame)?.to_vec() })
+fn captured(
+    packet: &mut CapturedPacket,
+    link: u16,
+    (time, interface): (u64, u32),
+    id: Option<u64>,
+    frame: &[u8],
+) -> Result<(), Skip> {
+    let bytes = ipv4_packet(link, frame)?;
+    (packet.time, packet.interface, packet.id) = (time, interface, id);
+    packet.bytes.clear();
+    packet.bytes.extend_from_slice(bytes);
+    Ok(())
+}
+
+/// Returns the option `epb_packetid`, which pcap-file does not name.
+fn packet_id(options: &[EnhancedPacketOption], order: Endianness) -> Option<u64> {
+    options.iter().find_map(|option| match option {
+        EnhancedPacketOption::Common(CommonOption::Unknown(option)) if option.code == PACKET_ID => {
+            let bytes = option.value.as_ref().try_into().ok()?;
+            Some(match order {
+                Endianness::Big => u64::from_be_bytes(bytes),
+                Endianness::Little => u64::from_le_bytes(bytes),
+            })
+        }
+        _ => None,
+    })
 }
 
 /// Returns the link type without the flags for frame checksums, which pcap keeps in the upper half.

@@ -1,12 +1,15 @@
 //! Reads the records of a capture one after the other, whatever their length.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use crate::CaptureError;
 
 /// The most bytes of a record or block that are kept. An IPv4 packet has at most 65,535; the rest
 /// is room for what a link and the format add.
 const LONGEST: u64 = 16 << 20;
+
+/// How much is read from the file at once.
+const BUFFER: usize = 1 << 16;
 
 /// A file that is read record by record.
 pub(crate) struct Records<R: Read> {
@@ -27,7 +30,7 @@ pub(crate) enum Length {
 
 impl<R: Read> Records<R> {
     pub(crate) fn new(reader: R) -> Self {
-        Self { reader: BufReader::new(reader), bytes: Vec::new() }
+        Self { reader: BufReader::with_capacity(BUFFER, reader), bytes: Vec::new() }
     }
 
     /// Returns the bytes of the last record.
@@ -62,6 +65,22 @@ impl<R: Read> Records<R> {
 
     /// Reads more bytes. Memory grows with what the file has, not with what it announces.
     fn extend(&mut self, count: u64) -> io::Result<usize> {
-        self.reader.by_ref().take(count).read_to_end(&mut self.bytes)
+        let mut left = usize::try_from(count).unwrap_or(usize::MAX);
+        let before = self.bytes.len();
+        while left > 0 {
+            let there = match self.reader.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            let part = there.get(..left).unwrap_or(there);
+            if part.is_empty() {
+                break;
+            }
+            self.bytes.extend_from_slice(part);
+            let length = part.len();
+            self.reader.consume(length);
+            left -= length;
+        }
+        Ok(self.bytes.len() - before)
     }
 }

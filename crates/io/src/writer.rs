@@ -96,6 +96,11 @@ impl<W: Write> CaptureWriter<W> {
         Ok(())
     }
 
+    /// Returns the writer, such as to flush it between two packets.
+    pub fn get_mut(&mut self) -> &mut W {
+        self.writer.get_mut()
+    }
+
     /// Ends the file and returns the writer.
     ///
     /// # Errors
@@ -127,4 +132,4 @@ impl<W: Write> CaptureWriter<W> {
 }
 
 /// The option `epb_packetid`, which pcap-file does not name.
-const PACKET_ID: u16 = 5;
+pub(crate) const PACKET_ID: u16 = 5;

@@ -31,8 +31,9 @@ use core::time::Duration;
 use ipnet::Ipv4Net;
 use thiserror::Error;
 use vnetem::{
-    BatchPacket, DataPlane, Disposition, Edge, EdgeId, EditError, Identity, Network, Outbound,
-    Protocol, Scope, ServiceId, Settings, SubnetId, Time, VnetId,
+    BatchPacket, DataPlane, Disposition, Edge, EdgeId, EditError, Identity, Network, Protocol,
+    ServiceId, Settings, SubnetId, Time, VnetId,
+    control::{Outbound, Scope},
 };
 use vnetem_nat::{HoldDown, Side, Timers};
 

@@ -3,6 +3,7 @@
 pub(crate) mod cause;
 pub(crate) mod close;
 pub(crate) mod hit;
+pub(crate) mod may_open;
 pub(crate) mod open;
 pub(crate) mod opens;
 pub(crate) mod pending_reopen;

@@ -31,3 +31,5 @@ pub use table::counters::FlowCounters;
 pub use table::keys::Keys;
 pub use table::quota::{Quota, Tenant};
 pub use time::Time;
+
+pub use vnetem_packet as packet;

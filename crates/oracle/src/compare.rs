@@ -3,7 +3,7 @@
 use core::fmt;
 
 use vnetem::packet::checksum::sum;
-use vnetem::{Disposition, DropReason, Malformed, Verdict};
+use vnetem::{Disposition, DropReason, Verdict, packet::Malformed};
 use vnetem_nat::Side;
 
 use crate::draft::put;

@@ -4,8 +4,8 @@ use core::net::Ipv4Addr;
 use core::time::Duration;
 
 use vnetem::{
-    DataPlane, Disposition, Edge, Identity, Network, Outbound, Scope, ServiceId, Settings,
-    SubnetId, Time, Verdict,
+    DataPlane, Disposition, Edge, Identity, Network, ServiceId, Settings, SubnetId, Time, Verdict,
+    control::{Outbound, Scope},
 };
 use vnetem_nat::{HoldDown, PoolRules, Side, Timers};
 

@@ -14,8 +14,8 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSo
 use std::time::{Duration, Instant};
 
 use vnetem::{
-    DataPlane, Disposition, Edge, Headers, Network, Outbound, Scope, ServiceId, Settings, SubnetId,
-    Time,
+    DataPlane, Disposition, Edge, Headers, Network, ServiceId, Settings, SubnetId, Time,
+    control::{Outbound, Scope},
 };
 use vnetem_oracle::{Failure, Namespace, Tun, command, isolated};
 

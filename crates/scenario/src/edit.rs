@@ -3,7 +3,11 @@
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use vnetem::{DenyMode, IdleMinutes, Outbound, TiePolicy};
+use vnetem::{
+    authz::DenyMode,
+    control::{Outbound, TiePolicy},
+    nat::IdleMinutes,
+};
 
 use super::error::Problem;
 use super::firewall::{self, Kind, Rule};

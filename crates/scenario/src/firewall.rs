@@ -2,8 +2,12 @@
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    Action, Caller, DefaultAction, EventHubsVersion, Firewall, MissingEndpoint, OrderedRule,
-    OrderedRules, PublicAccess, ResourceInstance, RuleLimits, RuleSet, RuleState, ServiceId,
+    ServiceId,
+    authz::{
+        Action, Caller, DefaultAction, EventHubsVersion, Firewall, OrderedRule, OrderedRules,
+        PublicAccess, ResourceInstance, RuleLimits, RuleSet, RuleState,
+    },
+    control::MissingEndpoint,
 };
 
 use super::edit::{Edit, found, name};

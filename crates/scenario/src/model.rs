@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use vnetem::{
-    Edge, Event, Generation, Network, NicId, ResourceId, Rollout, Settings, SubnetId, Time,
-    Transmit,
+    Edge, Event, Generation, Network, NicId, ResourceId, Settings, SubnetId, Time, Transmit,
+    control::Rollout,
 };
 use vnetem_azure::ServiceTags;
 

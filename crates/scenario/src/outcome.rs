@@ -1,8 +1,11 @@
 //! Writes outcome lines: what a network engineer reads below a step, and what golden files assert.
 
 use vnetem::{
-    Access, AccessVerdict, Disposition, Event, EventKind, Generation, Grant, RegionChoice, State,
-    Step, TiePolicy, Trace, Transmit, Verdict,
+    AccessVerdict, Disposition, Event, Generation, Transmit, Verdict,
+    authz::{Access, Grant},
+    control::TiePolicy,
+    nat::{Cause, State},
+    trace::{RegionChoice, Step, Trace},
 };
 
 use super::topology::Topology;
@@ -86,10 +89,7 @@ pub(super) fn made(topology: &Topology, transmit: &Transmit) -> String {
 
 /// Writes the line of a flow that a change closed.
 pub(super) fn closed(event: &Event) -> String {
-    let cause = match event.kind {
-        EventKind::Closed(cause) | EventKind::Ended(cause) => cause.name(),
-        EventKind::Opened => "opened",
-    };
+    let cause = event.kind.cause().map_or("opened", Cause::name);
     let source = if event.external == event.tuple.source {
         String::new()
     } else {

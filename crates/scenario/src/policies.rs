@@ -1,6 +1,9 @@
 //! Words for endpoint policies, and for the ids by which they know resources.
 
-use vnetem::{EndpointPolicy, EndpointPolicyId, PolicyDefinition, PolicyResource, PolicyService};
+use vnetem::{
+    EndpointPolicyId,
+    authz::{EndpointPolicy, PolicyDefinition, PolicyResource, PolicyService},
+};
 
 use super::edit::{Edit, name};
 use super::error::Problem;

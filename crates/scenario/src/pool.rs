@@ -1,7 +1,8 @@
 //! The words for how a plain pool translates (`PoolRules`).
 
 use vnetem::{
-    Blocks, Filtering, LoosePickup, Mapping, OnExhaustion, Outbound, PoolRules, Rate, TimerProfile,
+    control::Outbound,
+    nat::{Blocks, Filtering, LoosePickup, Mapping, OnExhaustion, PoolRules, Rate, TimerProfile},
 };
 
 use super::edit::{ADDRESS, ADDRESSES, found, idle};

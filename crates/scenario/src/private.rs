@@ -3,8 +3,8 @@
 use core::net::Ipv4Addr;
 
 use vnetem::{
-    EditError, NetworkPolicies, PrivateEndpointId, PrivateEndpointState, VnetEndpointPolicy,
-    ZoneLink,
+    EditError, PrivateEndpointId,
+    control::{NetworkPolicies, PrivateEndpointState, VnetEndpointPolicy, ZoneLink},
 };
 
 use super::edit::{Edit, found, name};

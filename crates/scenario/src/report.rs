@@ -2,7 +2,7 @@
 
 use core::net::Ipv4Addr;
 
-use vnetem::{Counters, EffectiveRoute, Event, FlowCounters, Generation, Time};
+use vnetem::{Counters, Event, Generation, Time, control::EffectiveRoute, nat::FlowCounters};
 use vnetem_azure::Date;
 
 /// The results of a run.
@@ -62,6 +62,8 @@ pub struct Moment {
     pub at: Time,
     /// The step as written in the file.
     pub step: String,
+    /// Whether it changed the network, or was refused by it.
+    pub is_change: bool,
     /// The outcome, line by line.
     pub outcome: Vec<String>,
 }

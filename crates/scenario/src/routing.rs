@@ -4,7 +4,9 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    EndpointFirst, IdleMinutes, LoadBalancerId, NextHop, OutboundRule, Peering, TagLevel,
+    LoadBalancerId,
+    control::{EndpointFirst, NextHop, OutboundRule, Peering, TagLevel},
+    nat::IdleMinutes,
 };
 
 use super::edit::{ADDRESS, ADDRESSES, PREFIX, PREFIXES, found, idle, name};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vnetem::{Disposition, Edge, Event, Network, Time, Trace, Transmit};
+use vnetem::{Disposition, Edge, Event, Network, Time, Transmit, trace::Trace};
 use vnetem_azure::ServiceTags;
 use vnetem_packet::{FiveTuple, Headers, TcpFlags};
 
@@ -183,7 +183,8 @@ impl<'a> Runner<'a> {
             self.report.refused_changes.push(RefusedChange { line, step, why });
         }
         let (line, step) = (scheduled.line, scheduled.text.clone());
-        self.report.timeline.push(Moment { line, at, step, outcome });
+        let is_change = matches!(scheduled.step, Step::Change(_));
+        self.report.timeline.push(Moment { line, at, step, is_change, outcome });
         Ok(())
     }
 

@@ -4,8 +4,10 @@ use core::str::FromStr;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    Action, EditError, PortRange, RuleDirection, SecurityGroup, SecurityRule, SecurityRuleError,
-    Selector,
+    EditError,
+    authz::{
+        Action, PortRange, RuleDirection, SecurityGroup, SecurityRule, SecurityRuleError, Selector,
+    },
 };
 
 use super::edit::{Edit, found, name};

@@ -2,7 +2,7 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
-use vnetem::{Edge, Ipv4Net, TunnelSettings};
+use vnetem::{Edge, Ipv4Net, tunnel::TunnelSettings};
 use vnetem_packet::tunnel::{Encapsulation, Fragments, Key, Layout, Overlay, Underlay};
 
 use super::Scenario;

@@ -1,8 +1,9 @@
 //! Steps that change nothing: they show routes, logs, flows and counters.
 
 use vnetem::{
-    DataPlane, DenyReason, DropReason, EffectiveRoute, Ipv4Net, Refusal, RouteRemark, RouteState,
-    TiePolicy,
+    DataPlane, DenyReason, DropReason, Ipv4Net,
+    authz::Refusal,
+    control::{EffectiveRoute, RouteRemark, RouteState, TiePolicy},
 };
 
 use super::error::Problem;
@@ -128,7 +129,7 @@ pub fn route_table(routes: &[EffectiveRoute], all: bool) -> Vec<String> {
         let service = service.join(", ");
         let source = route.source.to_string();
         let next_hop = match route.next_hop {
-            Some(vnetem::NextHop::VirtualAppliance(address)) => address.to_string(),
+            Some(vnetem::control::NextHop::VirtualAppliance(address)) => address.to_string(),
             _ => String::new(),
         };
         let kind = route.next_hop_type();

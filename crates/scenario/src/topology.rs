@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use vnetem::{
-    Edge, EditError, Endpoint, Firewall, Identity, MissingEndpoint, Network, NicId, Outbound,
-    Placement, Resource, ResourceId, Rollout, Scope, ServiceId, SiteId, SubnetId, Time, VnetId,
+    Edge, EditError, Identity, Network, NicId, ResourceId, ServiceId, SiteId, SubnetId, Time,
+    VnetId,
+    authz::Firewall,
+    control::{Endpoint, MissingEndpoint, Outbound, Placement, Resource, Rollout, Scope},
 };
 use vnetem_azure::{
     EndpointService, ServiceTag, ServiceTags, known_region, nearest, nearest_region,
@@ -66,7 +68,7 @@ impl Topology {
             Some((vnet, own)) => (Some(self.vnet(vnet)?), own),
             None => (None, name),
         };
-        let fits = |subnet: &vnetem::Subnet| {
+        let fits = |subnet: &vnetem::control::Subnet| {
             subnet.name == own && vnet.is_none_or(|vnet| vnet == subnet.vnet)
         };
         let mut found = self.network.subnets().filter(|(_, subnet)| fits(subnet));

@@ -12,7 +12,10 @@ use std::error::Error;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::wire::{HardwareAddress, Ipv4Address, Ipv4Cidr};
-use vnetem::{DataPlane, Edge, EdgeId, Network, Outbound, Scope, Settings, Time};
+use vnetem::{
+    DataPlane, Edge, EdgeId, Network, Settings, Time,
+    control::{Outbound, Scope},
+};
 use vnetem_sim::Port;
 
 type Host = (Port, Interface, SocketSet<'static>);

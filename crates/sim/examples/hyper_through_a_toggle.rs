@@ -8,7 +8,7 @@ mod web;
 use core::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use vnetem::Scope;
+use vnetem::control::Scope;
 use vnetem_sim::{BoxError, Sim};
 
 use azure::Azure;

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddrV4;
 
-use vnetem::ServiceAnswer;
+use vnetem::authz::ServiceAnswer;
 use vnetem_nat::Time;
 
 /// What a server speaks.

@@ -39,7 +39,7 @@ use recording::Recording;
 /// ```
 /// use core::time::Duration;
 /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
-/// use vnetem::{Network, Outbound};
+/// use vnetem::{Network, control::Outbound};
 /// use vnetem_sim::{BoxError, Place, Sim, TcpListener, TcpStream};
 ///
 /// # fn main() -> Result<(), BoxError> {

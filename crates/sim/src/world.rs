@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use vnetem::{
-    DataPlane, Disposition, Edge, Event, EventKind, Keys, ServiceId, Settings, Snapshot, Time,
-    Trace, Transmit, TunnelSettings, Verdict,
+    DataPlane, Disposition, Edge, Event, EventKind, ServiceId, Settings, Snapshot, Time, Transmit,
+    Verdict, nat::Keys, trace::Trace, tunnel::TunnelSettings,
 };
 use vnetem_packet::{AddressClass, FiveTuple, Headers};
 

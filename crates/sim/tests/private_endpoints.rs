@@ -5,8 +5,9 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use vnetem::{
-    DefaultAction, Disposition, DropReason, Edge, Network, PrivateEndpointState, RuleLimits,
-    RuleSet, Settings, Time,
+    Disposition, DropReason, Edge, Network, Settings, Time,
+    authz::{DefaultAction, RuleLimits, RuleSet},
+    control::PrivateEndpointState,
 };
 use vnetem_packet::TcpFlags;
 use vnetem_packet_text::Packet;
@@ -29,7 +30,7 @@ fn private_endpoint_serves_one_name_only() {
     let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
     let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
     let links = network.add_subnet(alpha, "links", "10.0.1.0/24".parse().unwrap()).unwrap();
-    let outbound = vnetem::Outbound::NatGateway(vec![Ipv4Addr::new(20, 1, 1, 1)]);
+    let outbound = vnetem::control::Outbound::NatGateway(vec![Ipv4Addr::new(20, 1, 1, 1)]);
     network.set_outbound(web, outbound).unwrap();
     let nic = network.add_nic(web, "vm", VM).unwrap();
     let endpoint = network.add_private_endpoint(links, "pe", PRIVATE, acct).unwrap();

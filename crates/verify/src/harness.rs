@@ -34,8 +34,8 @@ use std::sync::{Arc, LazyLock};
 use crate::said::{Disposition, Forward};
 use proptest::prelude::{Strategy, any};
 use vnetem::{
-    CloseMode, Edge, EditError, EventKind, Mtu, Network, Rollout, Settings, Snapshot, SourceMode,
-    Time,
+    CloseMode, Edge, EditError, EventKind, Mtu, Network, Settings, Snapshot, SourceMode, Time,
+    control::Rollout,
 };
 
 use vnetem_nat::Shared;

@@ -34,8 +34,10 @@ use core::time::Duration;
 
 use crate::said::{Disposition, Forward};
 use vnetem::{
-    AccessVerdict, Arrival, Cause, DenyMode, DenyReason, DropReason, Edge, EventKind, Network,
-    Outbound, Settings, SubnetId, Time, TranslationEventKind,
+    AccessVerdict, DenyReason, DropReason, Edge, EventKind, Network, Settings, SubnetId, Time,
+    authz::{Arrival, DenyMode},
+    control::Outbound,
+    nat::{Cause, TranslationEventKind},
 };
 
 pub use blocks::check as check_ports;

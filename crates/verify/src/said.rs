@@ -1,7 +1,7 @@
 //! What becomes of a packet, with all edges named: what the model says, and how a data plane's
 //! verdict is read.
 
-use vnetem::{AccessVerdict, DenyReason, Direction, DropReason, Edge, Snapshot, SourceMode};
+use vnetem::{AccessVerdict, DenyReason, DropReason, Edge, Snapshot, SourceMode, nat::Direction};
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

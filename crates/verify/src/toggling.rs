@@ -5,8 +5,10 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
 use vnetem::{
-    Cause, DefaultAction, Edge, EditError, EventKind, Network, NicId, Outbound, ResourceId,
-    RuleLimits, RuleSet, Scope, ServiceId, Settings, SubnetId,
+    Edge, EditError, EventKind, Network, NicId, ResourceId, ServiceId, Settings, SubnetId,
+    authz::{DefaultAction, RuleLimits, RuleSet},
+    control::{Outbound, Scope},
+    nat::Cause,
 };
 
 use vnetem_sim::http::Request;

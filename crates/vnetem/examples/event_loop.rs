@@ -11,7 +11,10 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::sync::Arc;
 
-use vnetem::{DataPlane, Edge, Network, Outbound, Scope, Settings, Snapshot, Time};
+use vnetem::{
+    DataPlane, Edge, Network, Settings, Snapshot, Time,
+    control::{Outbound, Scope},
+};
 use vnetem_packet_text::Packet;
 
 /// What the loop waits for, besides timeouts.

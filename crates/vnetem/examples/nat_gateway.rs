@@ -8,8 +8,8 @@ use std::error::Error;
 use std::net::Ipv4Addr;
 
 use vnetem::{
-    DataPlane, Edge, EdgeId, EditError, Headers, Ipv4Net, Network, Outbound, PoolRules, Settings,
-    SubnetId, Time,
+    DataPlane, Edge, EdgeId, EditError, Headers, Ipv4Net, Network, Settings, SubnetId, Time,
+    control::Outbound, nat::PoolRules,
 };
 use vnetem_packet_text::Packet;
 

@@ -7,8 +7,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use vnetem::{
-    DataPlane, Disposition, Edge, Headers, Network, NextHop, Outbound, Scope, Settings, SourceMode,
-    Time,
+    DataPlane, Disposition, Edge, Headers, Network, Settings, SourceMode, Time,
+    control::{NextHop, Outbound, Scope},
 };
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,5 +1,5 @@
 //! The control plane: takes edits and compiles snapshots. It holds no flows and never sees a
-//! packet.
+//! packet. [`Network`] is all of it; the other types are what its edits take and what it lists.
 
 mod balancers;
 mod check;
@@ -42,10 +42,13 @@ pub use propagation::RolloutState;
 pub use resources::Permissions;
 pub use rollout::Rollout;
 
-use crate::edge::MAX_PLACES;
-use crate::{
-    EditError, LoadBalancerId, NicId, ResourceId, SecurityGroupId, ServiceId, Snapshot, TiePolicy,
+pub use crate::edge::{MAX_PLACES, MAX_SERVICES};
+pub use crate::route::{
+    Choice, EffectiveRoute, NextHop, NextHopType, PassedOver, Route, RouteRemark, RouteSource,
+    RouteState, TiePolicy, choose, is_tie,
 };
+
+use crate::{EditError, LoadBalancerId, NicId, ResourceId, SecurityGroupId, ServiceId, Snapshot};
 use check::PublicOwner;
 use compile_routes::Reserved;
 use policies::Policies;

@@ -10,10 +10,18 @@ use vnetem_authz::{PolicyError, SecurityRuleError};
 /// Why the control plane refused an edit: what was wrong, and what it conflicts with
 /// (INV-contradiction-refused).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EditError {
     /// The edit names something that does not exist.
     Unknown {
         /// What kind of thing: `vnet`, `subnet`, `nic`, `site`, `service`, `resource`, `route`.
+        kind: &'static str,
+        /// Its name or number.
+        name: String,
+    },
+    /// Azure has no such thing, or this crate does not have it.
+    Unsupported {
+        /// What kind of thing, such as `user route by peering to`.
         kind: &'static str,
         /// Its name or number.
         name: String,
@@ -234,6 +242,7 @@ impl fmt::Display for EditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown { kind, name } => write!(f, "there is no {kind} {name}"),
+            Self::Unsupported { kind, name } => write!(f, "{kind} {name} is not supported"),
             Self::NameTaken { kind, name } => write!(f, "there is a {kind} {name} already"),
             Self::HostBits { prefix } => {
                 write!(f, "{prefix} has host bits set; did you mean {}?", prefix.trunc())

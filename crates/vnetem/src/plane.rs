@@ -6,6 +6,7 @@ mod commit;
 pub(crate) mod counters;
 pub(crate) mod event;
 pub(crate) mod event_queue;
+pub(crate) mod flow;
 mod hairpin;
 mod hit;
 pub(crate) mod transmit_queue;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use closing::{invalidate_everything, notify_idle_end};
 pub use hit::BatchPacket;
 use unsolicited::Unsolicited;
-use vnetem_nat::{Ended, Flow, FlowCounters, FlowTable, Fragments, Generation, Time};
+use vnetem_nat::{Ended, FlowCounters, FlowTable, Fragments, Generation, Time};
 use vnetem_packet::{Headers, VnetId};
 
 use crate::pipeline::Pipeline;
@@ -28,12 +29,13 @@ use crate::pipeline::plan::Plan;
 use crate::pipeline::trace::{Explanation, Trace};
 use crate::plane::event::Event;
 use crate::plane::event_queue::{EventQueue, TranslationEvent};
+use crate::plane::flow::Flow;
 use crate::plane::transmit_queue::TransmitQueue;
 use crate::snapshot::Invalidated;
 use crate::snapshot::tenant::tenant_of_vnet;
 use crate::{
-    AccessVerdict, Applied, CloseMode, Counters, Disposition, DropReason, EdgeId, Mtu, Settings,
-    Shard, Snapshot, Transmit, Verdict,
+    Applied, CloseMode, Counters, Disposition, DropReason, EdgeId, Mtu, Settings, Shard, Snapshot,
+    Transmit, Verdict,
 };
 
 /// The data plane of an emulated cloud network, without I/O: packets, time, configuration and the
@@ -265,12 +267,9 @@ impl DataPlane {
         self.snapshot.generation()
     }
 
-    /// Lists all flows and tombstones in the order of their slots, each with its access verdict.
-    pub fn flows(&self) -> impl Iterator<Item = Flow<AccessVerdict>> {
-        self.flows.iter().map(|(_, flow)| {
-            let access = flow.cached.access;
-            flow.with(access)
-        })
+    /// Lists all flows and tombstones, in an order that is the same in every run.
+    pub fn flows(&self) -> impl Iterator<Item = Flow> {
+        self.flows.iter().map(|(_, flow)| Flow::new(&flow))
     }
 
     /// Returns what went in and out so far.

@@ -11,6 +11,7 @@ macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
         /// The network could not carry the packet, or was told not to.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
         pub enum DropReason {
             /// The bytes are no valid IPv4 packet (INV-malformed-headers-dropped,
             /// INV-malformed-transport-dropped).
@@ -159,6 +160,7 @@ impl From<OpenError> for DropReason {
 
 /// Policy denied the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum DenyReason {
     /// The resource's rules refuse the caller, and the [`DenyMode`](vnetem_authz::DenyMode) does
     /// not deliver such packets.

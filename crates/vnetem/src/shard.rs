@@ -1,6 +1,7 @@
 //! Splits one network over many cores: 64 shards that share nothing, so that no result depends on
 //! the number of workers.
 
+mod domains;
 mod realms;
 
 use core::net::Ipv4Addr;
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 
 use vnetem_packet::{FiveTuple, Fragment, Headers, Protocol, Quote, Transport};
 
+pub use domains::Domains;
 use realms::{RealmId, Realms};
 
 use crate::snapshot::{Method, OutboundView, PlaceView};

@@ -10,6 +10,7 @@ use crate::{DenyReason, DropReason, Edge, EdgeId, Snapshot};
 /// The verdict on a packet, and the configuration that gave it (INV-one-generation-decides).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
+#[non_exhaustive]
 pub struct Verdict {
     /// The generation of the snapshot that decided.
     pub generation: Generation,
@@ -17,7 +18,7 @@ pub struct Verdict {
     pub disposition: Disposition,
 }
 
-/// What becomes of a packet.
+/// What becomes of a packet. The counters add up over these three, so there will be no fourth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
     /// The packet was rewritten in place and leaves.

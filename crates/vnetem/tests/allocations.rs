@@ -16,9 +16,13 @@ use vnetem::packet::tunnel::{
     Encapsulated, Encapsulation, Fragments, Key, Layout, Overlay, Underlay,
 };
 use vnetem::{
-    Action, DataPlane, DefaultAction, DropReason, Edge, Identity, Network, NextHop, Outbound,
-    OutboundRule, PortRange, RuleDirection, RuleLimits, RuleProtocol, RuleSet, Scope,
-    SecurityGroup, SecurityRule, Selector, Settings, Time, TunnelPort, TunnelSettings,
+    DataPlane, DropReason, Edge, Identity, Network, Settings, Time,
+    authz::{
+        Action, DefaultAction, PortRange, RuleDirection, RuleLimits, RuleProtocol, RuleSet,
+        SecurityGroup, SecurityRule, Selector,
+    },
+    control::{NextHop, Outbound, OutboundRule, Scope},
+    tunnel::{TunnelPort, TunnelSettings},
 };
 
 #[global_allocator]
@@ -225,7 +229,7 @@ fn main() {
         DropReason::FlowTableFull,
         DropReason::SourceSwitched,
         DropReason::FlowClosed,
-        DropReason::Malformed(vnetem::Malformed::TotalLength),
+        DropReason::Malformed(vnetem::packet::Malformed::TotalLength),
     ] {
         assert!(counters.drops(reason) > 0, "no packet was dropped for {reason}");
     }

@@ -8,7 +8,11 @@ use std::fmt::Write as _;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use vnetem::{DefaultAction, Firewall, IpRule, Network, Outbound, RuleLimits, RuleSet};
+use vnetem::{
+    Network,
+    authz::{DefaultAction, Firewall, IpRule, RuleLimits, RuleSet},
+    control::Outbound,
+};
 use vnetem_azure::{EndpointService, ServiceTags};
 use vnetem_whatif::{Change, Options, Traffic, compare};
 

@@ -5,14 +5,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
-use vnetem::{Network, Outbound, Resource, ResourceId, Scope, Snapshot, Subnet, SubnetId, VnetId};
+use vnetem::{
+    Network, ResourceId, Snapshot, SubnetId, VnetId,
+    control::{Outbound, Resource, Scope, Subnet},
+};
 
 use crate::rules;
 
 /// A network as it is and as it will be.
 ///
 /// ```
-/// use vnetem::{Network, Scope};
+/// use vnetem::{Network, control::Scope};
 /// use vnetem_whatif::Change;
 ///
 /// fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -188,7 +191,7 @@ fn places(before: &Network, after: &Network, list: &mut Vec<Changed>) {
     for (id, _) in after.subnets().filter(|(id, _)| before.subnet(*id).is_err()) {
         list.push(subnet("subnet-added", id, after));
     }
-    let nic = |kind, nic: &vnetem::Nic, network| Changed {
+    let nic = |kind, nic: &vnetem::control::Nic, network| Changed {
         name: Some(nic.name.clone()),
         ..subnet(kind, nic.subnet, network)
     };
@@ -236,7 +239,7 @@ fn subnet(change: &Change, id: SubnetId, old: &Subnet, new: &Subnet, list: &mut 
         let service = Some(endpoint.name.clone());
         list.push(Changed { service, ..own("endpoint-disabled") });
     }
-    let routes = |table: &vnetem::RouteTable| -> BTreeSet<(String, String)> {
+    let routes = |table: &vnetem::control::RouteTable| -> BTreeSet<(String, String)> {
         let nets = table.routes.iter().map(|(at, it)| (at.to_string(), it.next_hop.to_string()));
         let tags = table.tags.iter().map(|(at, it)| (at.clone(), it.next_hop.to_string()));
         nets.chain(tags).collect()
@@ -342,12 +345,16 @@ fn firewall(
     list.extend(before.difference(&after).map(|name| rule("rule-removed", name)));
     if let (Some(old), Some(new)) = (rules::rule_set(&old.rules), rules::rule_set(&new.rules)) {
         let word = |deny: bool| if deny { "deny" } else { "allow" };
-        let default = |set: &vnetem::RuleSet| set.default_action() == vnetem::DefaultAction::Deny;
+        let default = |set: &vnetem::authz::RuleSet| {
+            set.default_action() == vnetem::authz::DefaultAction::Deny
+        };
         if default(old) != default(new) {
             let turned = own("default-action-changed");
             list.push(turned.turns(word(default(old)), word(default(new))));
         }
-        let open = |set: &vnetem::RuleSet| set.public_access() == vnetem::PublicAccess::Enabled;
+        let open = |set: &vnetem::authz::RuleSet| {
+            set.public_access() == vnetem::authz::PublicAccess::Enabled
+        };
         let word = |open: bool| if open { "enabled" } else { "disabled" };
         if open(old) != open(new) {
             let turned = own("public-access-changed");

@@ -1,20 +1,23 @@
 //! The comparison: every flow before and after, the open ones across the change itself.
 
-use core::net::{Ipv4Addr, SocketAddrV4};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use core::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
 
-use foldhash::fast::RandomState;
-use vnetem::packet::{AddressClass, FiveTuple};
-use vnetem::{NextHopType, RuleDirection, TiePolicy};
+use vnetem::packet::FiveTuple;
+use vnetem::{
+    authz::RuleDirection,
+    control::{NextHopType, TiePolicy},
+};
 use vnetem_azure::import::Assumption;
 
-use crate::groups::{GroupKey, Groups, Target, Writer, target};
-use crate::places::{Nowhere, Places, Targets};
+use crate::groups::{Groups, Target, Writer, target};
+use crate::part::{self, Part, Trial};
+use crate::places::Targets;
+use crate::replay::{SPLIT_ABOVE, Unit};
 use crate::report::{DeadRule, Finding, Report, TrafficReport};
-use crate::seen::Shared;
-use crate::side::{Hinge, Hit, Origin, Side};
-use crate::steps::{self, Probe};
-use crate::{Change, Traffic, live, probes, rules};
+use crate::side::{Hinge, Hit, Origin, Side, StandsFor};
+use crate::spread::{Case, Spread};
+use crate::{Change, Traffic, probes, rules, steps};
 
 /// What the comparison is told beside the change and the traffic.
 #[derive(Default)]
@@ -46,97 +49,54 @@ impl Progress {
     }
 }
 
-/// Flows between two reports of progress.
-const OFTEN: usize = 1 << 12;
-
-/// A flow to be tried.
-#[derive(Clone, Copy, Debug)]
-struct Case {
-    origin: Origin,
-    tuple: FiveTuple,
-    packets: u64,
-    bytes: u64,
-    open: bool,
-}
-
 /// Tries traffic on a network before and after a change. Without traffic every subnet tries
 /// everything that is known.
 #[must_use]
 pub fn compare(change: &Change, traffic: &Traffic, options: &Options<'_>) -> Report {
     let nothing = |_: Ipv4Addr| None;
     let stands_for = options.stands_for.unwrap_or(&nothing);
-    let tell = |what, done: usize, all: usize| {
-        if let Some(progress) = options.progress {
-            let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-            progress(Progress { what, done: count(done), all: count(all) });
-        }
-    };
+    let silent = |_: Progress| {};
+    let progress = options.progress.unwrap_or(&silent);
     let mut said = TrafficReport {
         sources: traffic.sources().to_vec(),
         tuples: traffic.tuples(),
         denied: traffic.denied(),
-        skipped: traffic.skipped().clone(),
         ..TrafficReport::default()
     };
+    let skipped = traffic.skipped().iter().map(|(why, count)| ((*why).into(), *count));
+    said.skipped.extend(skipped);
+    let mut spread = Spread::new(change, &options.targets, SPLIT_ABOVE);
     let cases = match traffic.sources().is_empty() && traffic.is_empty() {
-        true => of_probes(change),
-        false => of_traffic(change, traffic, options, &mut said),
+        true => of_probes(change, &mut spread),
+        false => spread.cases(traffic, &mut said.skipped),
     };
-    said.flows = u64::try_from(cases.len()).unwrap_or(u64::MAX);
+    let parts = cases.into_iter().map(|(unit, cases)| {
+        let settings = spread.units().settings(unit, 0);
+        part::part(change, unit, settings, cases, stands_for, progress)
+    });
+    let parts: Vec<Part> = parts.collect();
+    report(change, &parts, said, stands_for)
+}
 
-    let mut shared = Shared::default();
-    let mut before = Side::new(&change.before, &change.first, stands_for, &mut shared);
-    let mut after = Side::new(&change.after, &change.second, stands_for, &mut shared);
-    let moved = Moved::new(change);
-    let mut groups = Groups::default();
-    let mut rows: Vec<u32> = Vec::with_capacity(cases.len());
-    let mut targets: HashMap<(Origin, Ipv4Addr), Target, RandomState> = HashMap::default();
-    let mut tried: BTreeMap<Probe, u64> = BTreeMap::new();
-    for (done, case) in cases.iter().enumerate() {
-        if done.is_multiple_of(OFTEN) {
-            tell("flows tried before and after", done, cases.len());
-        }
-        let destination = *case.tuple.destination.ip();
-        let target = *targets
-            .entry((case.origin, destination))
-            .or_insert_with(|| aim(&before, &after, case.origin, &case.tuple));
-        let key = GroupKey {
-            origin: case.origin,
-            target,
-            port: matches!(target, Target::Service(..)).then(|| case.tuple.destination.port()),
-            protocol: case.tuple.protocol.0,
-            before: before.judge(case.origin, &case.tuple, &mut shared),
-            after: after.judge(moved.origin(case.origin), &case.tuple, &mut shared),
-        };
-        rows.push(groups.add(key, &case.tuple, case.packets, case.bytes));
-        if key.is_different() {
-            *tried.entry(Probe::new(case.origin, &case.tuple, key.before)).or_default() += 1;
-        }
+/// Joins what the parts of the units say. `said` has what was read.
+pub(crate) fn report(
+    change: &Change,
+    parts: &[Part],
+    mut said: TrafficReport,
+    stands_for: StandsFor<'_>,
+) -> Report {
+    let mut trial = Trial::new(change, stands_for);
+    let (groups, tried) = part::merge(parts, &mut trial);
+    for part in parts {
+        said.flows += part.flows;
+        said.open += part.open;
+        said.closed += part.closed;
+        said.resets += part.resets;
+        part::add_all(&mut said.skipped, &part.skipped);
+        part::add_all(&mut said.causes, &part.causes);
+        part::add_all(&mut said.unopened, &part.unopened);
     }
-
-    let open: Vec<usize> =
-        cases.iter().enumerate().filter(|(_, case)| case.open).map(|(at, _)| at).collect();
-    let flows: Vec<_> = open
-        .iter()
-        .filter_map(|at| cases.get(*at))
-        .map(|case| {
-            let source = *case.tuple.source.ip();
-            let now = after.edge(moved.origin(case.origin), source);
-            (before.edge(case.origin, source), now, case.tuple)
-        })
-        .collect();
-    tell("open flows switched", 0, flows.len());
-    let fares = live::switch(change, &flows);
-    for (at, fared) in open.iter().zip(&fares.flows) {
-        if let Some(row) = rows.get(*at) {
-            groups.fared(*row, *fared);
-        }
-    }
-    said.open = u64::try_from(open.len()).unwrap_or(u64::MAX);
-    said.closed = fares.flows.iter().map(|fared| u64::from(fared.closed)).sum();
-    (said.causes, said.unopened, said.resets) = (fares.causes, fares.unopened, fares.resets);
-    tell("open flows switched", flows.len(), flows.len());
-
+    let Trial { before, after, mut shared, .. } = trial;
     let plan = steps::plan(change, &tried, stands_for, &mut shared, &before, &after);
     let report = groups.report(&before, &after, &shared);
     let dead_rules = dead_rules(&before, &after);
@@ -163,68 +123,23 @@ pub fn compare(change: &Change, traffic: &Traffic, options: &Options<'_>) -> Rep
     }
 }
 
-fn of_probes(change: &Change) -> Vec<Case> {
-    let probes = probes::all(change).into_iter();
-    probes.map(|(origin, tuple)| Case { origin, tuple, packets: 0, bytes: 0, open: true }).collect()
-}
-
-fn of_traffic(
-    change: &Change,
-    traffic: &Traffic,
-    options: &Options<'_>,
-    said: &mut TrafficReport,
-) -> Vec<Case> {
-    let mut places = Places::new(&change.before, &options.targets, traffic.targets());
-    let public: HashMap<Ipv4Addr, Ipv4Addr> =
-        change.before.nics().filter_map(|(_, nic)| Some((nic.address, nic.public?))).collect();
-    let mut cases = Vec::with_capacity(traffic.len());
-    for (key, flow) in traffic.flows() {
-        let mut tuple = key.tuple();
-        let origin = match places.origin(key.target, key.source) {
-            // Logs have the private address of what the internet calls by a public one.
-            Err(Nowhere::NotInModel) if from_internet(&key.source) => {
-                match public.get(&key.destination) {
-                    Some(address) => {
-                        tuple.destination = SocketAddrV4::new(*address, key.destination_port);
-                        Ok(Origin::Internet)
-                    }
-                    None if places.is_inside(key.destination) => Err(Nowhere::FromInternet),
-                    None => Err(Nowhere::NotInModel),
-                }
-            }
-            other => other,
-        };
-        match origin {
-            Ok(origin) => cases.push(Case {
-                origin,
-                tuple,
-                packets: flow.packets,
-                bytes: flow.bytes,
-                open: flow.open,
-            }),
-            Err(why) => *said.skipped.entry(why.name()).or_default() += 1,
-        }
+/// Flows to everything that is known, as if each were open.
+pub(crate) fn of_probes(change: &Change, spread: &mut Spread<'_>) -> BTreeMap<Unit, Vec<Case>> {
+    let mut cases: BTreeMap<Unit, Vec<Case>> = BTreeMap::new();
+    for (origin, tuple) in probes::all(change) {
+        let case = Case { origin, tuple, packets: 0, bytes: 0, open: true };
+        cases.entry(spread.unit(origin, &tuple)).or_default().push(case);
     }
-    // One flow stands in the logs of both its ends.
-    cases.sort_unstable_by_key(|case| (case.origin, case.tuple));
-    cases.dedup_by(|later, kept| {
-        let same = (later.origin, later.tuple) == (kept.origin, kept.tuple);
-        if same {
-            kept.packets = kept.packets.max(later.packets);
-            kept.bytes = kept.bytes.max(later.bytes);
-            kept.open |= later.open;
-        }
-        same
-    });
     cases
 }
 
-fn from_internet(address: &Ipv4Addr) -> bool {
-    AddressClass::of(*address) == AddressClass::Public
-}
-
 /// Where a flow goes, by the side that knows more of it.
-fn aim(before: &Side<'_>, after: &Side<'_>, origin: Origin, tuple: &FiveTuple) -> Target {
+pub(crate) fn aim(
+    before: &Side<'_>,
+    after: &Side<'_>,
+    origin: Origin,
+    tuple: &FiveTuple,
+) -> Target {
     match target(before, origin, tuple) {
         Target::Service(_, None) | Target::Internet | Target::Private => {
             match (target(before, origin, tuple), target(after, origin, tuple)) {
@@ -234,33 +149,6 @@ fn aim(before: &Side<'_>, after: &Side<'_>, origin: Origin, tuple: &FiveTuple) -
             }
         }
         found => found,
-    }
-}
-
-/// Subnets that a change makes anew, by the ones whose place they take.
-struct Moved(HashMap<vnetem::SubnetId, vnetem::SubnetId>);
-
-impl Moved {
-    fn new(change: &Change) -> Self {
-        let mut moved = HashMap::new();
-        for (id, old) in change.before.subnets() {
-            if change.after.subnet(id).is_ok() {
-                continue;
-            }
-            let name = change.before.vnet(old.vnet).map(|vnet| vnet.name.as_str());
-            let vnet = name.ok().and_then(|name| change.after.vnet_named(name));
-            let mut heirs = change.after.subnets();
-            let heir = heirs.find(|(_, new)| Some(new.vnet) == vnet && new.name == old.name);
-            moved.extend(heir.map(|(heir, _)| (id, heir)));
-        }
-        Self(moved)
-    }
-
-    fn origin(&self, origin: Origin) -> Origin {
-        match origin {
-            Origin::Subnet(id) => Origin::Subnet(self.0.get(&id).copied().unwrap_or(id)),
-            Origin::Internet => Origin::Internet,
-        }
     }
 }
 
@@ -310,7 +198,9 @@ fn dead_rules(before: &Side<'_>, after: &Side<'_>) -> Vec<DeadRule> {
         .resources()
         .filter_map(|(id, old)| Some((old, after.network.resource(id).ok()?)))
         .flat_map(|(old, new)| {
-            let names = |resource: &vnetem::Resource, side: &Side<'_>| -> BTreeSet<String> {
+            let names = |resource: &vnetem::control::Resource,
+                         side: &Side<'_>|
+             -> BTreeSet<String> {
                 let subnet = |id| crate::change::subnet_name(side.network, id);
                 rules::names(&resource.rules, subnet).into_iter().map(|(name, _)| name).collect()
             };

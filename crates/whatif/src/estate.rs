@@ -2,13 +2,20 @@
 
 use core::fmt;
 use core::net::Ipv4Addr;
+use std::collections::BTreeMap;
 
 use vnetem::{EditError, Network, ServiceId, SubnetId};
 use vnetem_azure::import::{Assumption, Inventory, LoadedNetwork, Unresolved};
 use vnetem_azure::{EndpointService, ServiceTags};
 
+use crate::compare::report;
+use crate::part;
+use crate::replay::{Unit, Units};
 use crate::steps::azure_subnet;
-use crate::{Change, Options, Progress, Report, Targets, Traffic, compare};
+use crate::{
+    Change, Options, Part, Progress, Report, Spread, Targets, Traffic, TrafficReport, UnitFlows,
+    compare,
+};
 
 /// A network made of an [`Inventory`], which can change and be asked what that does.
 ///
@@ -168,7 +175,36 @@ impl Estate {
         let stands_for = |address: Ipv4Addr| self.loaded.stands_for(address).map(str::to_owned);
         let options =
             Options { targets: self.targets.clone(), stands_for: Some(&stands_for), progress };
-        let mut report = compare(change, traffic, &options);
+        self.complete(compare(change, traffic, &options))
+    }
+
+    /// Sorts traffic by the units of this estate. Domains of more addresses than `most` are split.
+    #[must_use]
+    pub fn spread<'a>(&'a self, change: &'a Change, most: u64) -> Spread<'a> {
+        Spread::new(change, &self.targets, most)
+    }
+
+    /// Says what a change does to the flows of one unit.
+    #[must_use]
+    pub fn part(&self, change: &Change, units: &Units, unit: Unit, flows: UnitFlows) -> Part {
+        let mut skipped = BTreeMap::new();
+        let cases = flows.cases(&mut skipped);
+        let stands_for = |address: Ipv4Addr| self.loaded.stands_for(address).map(str::to_owned);
+        let settings = units.settings(unit, 0);
+        let part = part::part(change, unit, settings, cases, &stands_for, &|_| {});
+        Part { skipped, ..part }
+    }
+
+    /// Joins what a change does to the flows of all units. `read` has what was read: its files,
+    /// lines and what was passed over.
+    #[must_use]
+    pub fn joined(&self, change: &Change, parts: &[Part], read: TrafficReport) -> Report {
+        let stands_for = |address: Ipv4Addr| self.loaded.stands_for(address).map(str::to_owned);
+        self.complete(report(change, parts, read, &stands_for))
+    }
+
+    /// Adds what the files leave open.
+    fn complete(&self, mut report: Report) -> Report {
         for changed in &mut report.changes {
             for side in [&mut changed.before, &mut changed.after].into_iter().flatten() {
                 *side = self.without_stand_ins(side);
@@ -261,7 +297,7 @@ pub fn enable(network: &mut Network, service: &str, subnet: &str) -> Result<(), 
         let region = region.filter(|region| !region.is_empty());
         match EndpointService::named(&name) {
             Some(known) => network.set_endpoint(place, id, known.endpoint(region.as_deref())),
-            None => network.enable_endpoint(place, id, vnetem::Scope::Worldwide),
+            None => network.enable_endpoint(place, id, vnetem::control::Scope::Worldwide),
         }?;
     }
     Ok(())
@@ -287,7 +323,7 @@ pub fn disable(network: &mut Network, service: &str, subnet: &str) -> Result<(),
 ///
 /// There is none, or several networks have one.
 pub fn subnets_named(network: &Network, name: &str) -> Result<Vec<SubnetId>, EstateError> {
-    let full = |id, subnet: &vnetem::Subnet| {
+    let full = |id, subnet: &vnetem::control::Subnet| {
         let vnet = network.vnet(subnet.vnet).map_or_else(|_| String::new(), |it| it.name.clone());
         (id, azure_subnet(&format!("{vnet}/{}", subnet.name)))
     };

@@ -4,8 +4,9 @@ use core::net::Ipv4Addr;
 use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
+use serde::{Deserialize, Serialize};
 use vnetem::packet::{AddressClass, FiveTuple};
-use vnetem::{NextHopType, Protocol, ResourceId, ServiceId, SiteId, SubnetId};
+use vnetem::{Protocol, ResourceId, ServiceId, SiteId, SubnetId, control::NextHopType};
 
 use crate::change::subnet_name;
 use crate::live::Fared;
@@ -37,8 +38,8 @@ pub(crate) enum Target {
 }
 
 /// What a row adds up.
-#[derive(Debug, Default)]
-pub(crate) struct TrafficCount {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Row {
     flows: u64,
     packets: u64,
     bytes: u64,
@@ -50,7 +51,7 @@ pub(crate) struct TrafficCount {
 }
 
 /// One value, or that there are several.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum Few<T> {
     #[default]
     None,
@@ -67,6 +68,15 @@ impl<T: Copy + Eq> Few<T> {
         };
     }
 
+    /// Adds the values of another row.
+    fn add_all(&mut self, other: Self) {
+        match other {
+            Self::None => {}
+            Self::One(value) => self.add(value),
+            Self::Several => *self = Self::Several,
+        }
+    }
+
     fn one(self) -> Option<T> {
         if let Self::One(value) = self { Some(value) } else { None }
     }
@@ -76,7 +86,7 @@ impl<T: Copy + Eq> Few<T> {
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     numbers: HashMap<GroupKey, u32, RandomState>,
-    rows: Vec<(GroupKey, TrafficCount)>,
+    rows: Vec<(GroupKey, Row)>,
 }
 
 impl Groups {
@@ -88,11 +98,7 @@ impl Groups {
         packets: u64,
         bytes: u64,
     ) -> u32 {
-        let next = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
-        let number = *self.numbers.entry(key).or_insert(next);
-        if number == next {
-            self.rows.push((key, TrafficCount::default()));
-        }
+        let number = self.number(key);
         if let Some((_, tally)) = self.row(number) {
             tally.flows += 1;
             tally.packets += packets;
@@ -104,6 +110,36 @@ impl Groups {
         number
     }
 
+    /// Adds the flows of a row of the same key.
+    pub(crate) fn add_row(&mut self, key: GroupKey, other: &Row) {
+        let number = self.number(key);
+        if let Some((_, row)) = self.row(number) {
+            row.flows += other.flows;
+            row.packets += other.packets;
+            row.bytes += other.bytes;
+            row.closed += other.closed;
+            row.reopened += other.reopened;
+            row.sources.add_all(other.sources);
+            row.destinations.extend(&other.destinations);
+            row.ports.add_all(other.ports);
+        }
+    }
+
+    /// The row of a key, a new one if need be.
+    fn number(&mut self, key: GroupKey) -> u32 {
+        let next = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+        let number = *self.numbers.entry(key).or_insert(next);
+        if number == next {
+            self.rows.push((key, Row::default()));
+        }
+        number
+    }
+
+    /// All rows, in the order in which they were met.
+    pub(crate) fn into_rows(self) -> impl Iterator<Item = Row> {
+        self.rows.into_iter().map(|(_, row)| row)
+    }
+
     /// Adds what became of an open flow.
     pub(crate) fn fared(&mut self, number: u32, fared: Fared) {
         if let Some((_, tally)) = self.row(number) {
@@ -112,7 +148,7 @@ impl Groups {
         }
     }
 
-    fn row(&mut self, number: u32) -> Option<&mut (GroupKey, TrafficCount)> {
+    fn row(&mut self, number: u32) -> Option<&mut (GroupKey, Row)> {
         self.rows.get_mut(usize::try_from(number).ok()?)
     }
 
@@ -248,7 +284,7 @@ impl Writer<'_> {
         }
     }
 
-    fn group(&self, key: &GroupKey, tally: &TrafficCount) -> Group {
+    fn group(&self, key: &GroupKey, tally: &Row) -> Group {
         let mut destination = self.destination(key.target);
         let mut addresses = tally.destinations.iter();
         destination.addresses = u64::try_from(tally.destinations.len()).unwrap_or(u64::MAX);

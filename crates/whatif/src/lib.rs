@@ -6,7 +6,8 @@
 //! they are suggested.
 //!
 //! ```
-//! use vnetem::{DefaultAction, Firewall, IpRule, Network, Outbound, RuleLimits, RuleSet, Scope};
+//! use vnetem::authz::{DefaultAction, Firewall, IpRule, RuleLimits, RuleSet};
+//! use vnetem::prelude::*;
 //! use vnetem_whatif::{Change, Options, Traffic, compare};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -39,13 +40,17 @@ pub mod files;
 mod groups;
 mod html;
 mod live;
+mod moved;
 mod packet;
+mod part;
 mod places;
 mod probes;
+pub mod replay;
 mod report;
 mod rules;
 mod seen;
 mod side;
+mod spread;
 mod steps;
 mod text;
 mod traffic;
@@ -54,9 +59,11 @@ pub use change::{Begun, Change, Changed};
 pub use compare::{Options, Progress, compare};
 pub use estate::{Estate, EstateError, disable, enable, subnets_named};
 pub use html::Timeline;
+pub use part::Part;
 pub use places::Targets;
 pub use report::{
     Account, DeadRule, Destination, Finding, Gap, Group, Outcome, Plan, Remaining, Report, Stage,
     TrafficReport,
 };
+pub use spread::{LoggedFlow, Spread, UnitFlows};
 pub use traffic::Traffic;

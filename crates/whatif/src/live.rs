@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use vnetem::packet::FiveTuple;
 use vnetem::{
-    AccessVerdict, DataPlane, Disposition, Edge, EventKind, FlowStep, Protocol, Settings, Step,
-    Time,
+    AccessVerdict, DataPlane, Disposition, Edge, EventKind, Protocol, Settings, Time,
+    trace::{FlowStep, Step},
 };
 
 use crate::Change;
@@ -38,8 +38,13 @@ pub(crate) struct Fares {
 }
 
 /// Applies the change to a data plane on which these flows are open.
-pub(crate) fn switch(change: &Change, flows: &[(Edge, Edge, FiveTuple)]) -> Fares {
-    let mut plane = DataPlane::new(change.first.clone(), settings(change, flows.len()));
+pub(crate) fn switch(
+    change: &Change,
+    settings: Settings,
+    flows: &[(Edge, Edge, FiveTuple)],
+) -> Fares {
+    let settings = sized(settings, change, flows.len());
+    let mut plane = DataPlane::new(change.first.clone(), settings);
     let mut fares = Fares::default();
     let opened: Vec<bool> = flows
         .iter()
@@ -73,8 +78,8 @@ pub(crate) fn switch(change: &Change, flows: &[(Edge, Edge, FiveTuple)]) -> Fare
     fares
 }
 
-fn settings(change: &Change, flows: usize) -> Settings {
-    let mut settings = Settings::replayable(1);
+/// Makes room for a number of flows.
+fn sized(mut settings: Settings, change: &Change, flows: usize) -> Settings {
     let networks = change.before.vnets().count() + change.after.vnets().count();
     let places = change.before.subnets().count() + change.after.subnets().count();
     // Half of the table is guaranteed to others, and a closed flow opens once more.

@@ -66,6 +66,23 @@ pub(crate) enum Nowhere {
 }
 
 impl Nowhere {
+    /// The reason as a plain number.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::NotInModel => 0,
+            Self::Ambiguous => 1,
+            Self::FromInternet => 2,
+        }
+    }
+
+    pub(crate) fn of_code(code: u8) -> Self {
+        match code {
+            0 => Self::NotInModel,
+            1 => Self::Ambiguous,
+            _ => Self::FromInternet,
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NotInModel => "source-not-in-model",
@@ -79,19 +96,19 @@ impl Nowhere {
 pub(crate) struct Places<'a> {
     network: &'a Network,
     targets: &'a Targets,
-    names: &'a [String],
+    names: HashMap<String, u32>,
     by_range: BTreeMap<u8, HashMap<Ipv4Addr, Vec<SubnetId>>>,
     known: HashMap<(Option<u32>, Ipv4Addr), Result<SubnetId, Nowhere>, RandomState>,
 }
 
 impl<'a> Places<'a> {
-    pub(crate) fn new(network: &'a Network, targets: &'a Targets, names: &'a [String]) -> Self {
+    pub(crate) fn new(network: &'a Network, targets: &'a Targets) -> Self {
         let mut by_range: BTreeMap<u8, HashMap<Ipv4Addr, Vec<SubnetId>>> = BTreeMap::new();
         for (id, subnet) in network.subnets() {
             let of_length = by_range.entry(subnet.prefix.prefix_len()).or_default();
             of_length.entry(subnet.prefix.network()).or_default().push(id);
         }
-        Self { network, targets, names, by_range, known: HashMap::default() }
+        Self { network, targets, names: HashMap::new(), by_range, known: HashMap::default() }
     }
 
     /// The subnets that have an address, whatever the network.
@@ -112,21 +129,30 @@ impl<'a> Places<'a> {
     /// Where the sender of a flow is, by what its log is of.
     pub(crate) fn origin(
         &mut self,
-        target: Option<u32>,
+        target: Option<&str>,
         source: Ipv4Addr,
     ) -> Result<Origin, Nowhere> {
-        if let Some(known) = self.known.get(&(target, source)) {
+        let number = target.map(|name| self.number(name));
+        if let Some(known) = self.known.get(&(number, source)) {
             return known.map(Origin::Subnet);
         }
         let found = self.find(target, source);
-        self.known.insert((target, source), found);
+        self.known.insert((number, source), found);
         found.map(Origin::Subnet)
     }
 
-    fn find(&self, target: Option<u32>, source: Ipv4Addr) -> Result<SubnetId, Nowhere> {
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.names.get(name) {
+            return *number;
+        }
+        let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        self.names.insert(name.to_owned(), number);
+        number
+    }
+
+    fn find(&self, target: Option<&str>, source: Ipv4Addr) -> Result<SubnetId, Nowhere> {
         let holders = self.holders(source);
-        let scope = target.and_then(|number| self.names.get(usize::try_from(number).ok()?));
-        let scope = scope.and_then(|name| self.targets.by_id.get(&Id::new(name)));
+        let scope = target.and_then(|name| self.targets.by_id.get(&Id::new(name)));
         let vnet_of = |id: SubnetId| self.network.subnet(id).ok().map(|subnet| subnet.vnet);
         let near: Vec<VnetId> = match scope {
             Some(Scope::Vnet(vnet)) => vec![*vnet],

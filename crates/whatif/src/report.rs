@@ -1,5 +1,6 @@
 //! The answer, as data: schema `vnetem/1`, whose fields are added and never changed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -56,15 +57,15 @@ pub struct TrafficReport {
     /// Lines of flows that were refused when they were logged, not tried.
     pub denied: u64,
     /// What was passed over, by reason.
-    pub skipped: BTreeMap<&'static str, u64>,
+    pub skipped: BTreeMap<Cow<'static, str>, u64>,
     /// Flows that were open when the change came.
     pub open: u64,
     /// Open flows that it closed.
     pub closed: u64,
     /// Why it closed them.
-    pub causes: BTreeMap<&'static str, u64>,
+    pub causes: BTreeMap<Cow<'static, str>, u64>,
     /// Flows that could not be open at the same time, by reason.
-    pub unopened: BTreeMap<&'static str, u64>,
+    pub unopened: BTreeMap<Cow<'static, str>, u64>,
     /// Resets that the closings sent.
     pub resets: u64,
 }

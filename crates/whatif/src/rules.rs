@@ -1,8 +1,8 @@
 //! The firewalls of resources, edited by one rule.
 
 use vnetem::{
-    Action, Caller, Firewall, IpRule, Ipv4Net, OrderedRule, OrderedRules, RuleSet, RuleState,
-    SubnetId,
+    Ipv4Net, SubnetId,
+    authz::{Action, Caller, Firewall, IpRule, OrderedRule, OrderedRules, RuleSet, RuleState},
 };
 
 use crate::seen::Need;
@@ -55,6 +55,29 @@ pub(crate) fn with(firewall: &Firewall, need: Need) -> Option<Firewall> {
         Need::Other(_) => return None,
     };
     done.is_ok().then_some(changed)
+}
+
+/// Whether a firewall has a rule already that lets somebody in.
+pub(crate) fn has(firewall: &Firewall, need: Need) -> bool {
+    let holds = |caller: &Caller| match (caller, need) {
+        (Caller::Subnet(id), Need::Subnet(subnet)) => *id == subnet,
+        (Caller::Addresses(range), Need::Address(address)) => range.contains(&address),
+        _ => false,
+    };
+    if let Firewall::AppService(rules) = firewall {
+        return rules
+            .rules()
+            .iter()
+            .any(|rule| rule.action == Action::Allow && holds(&rule.caller));
+    }
+    let Some(rules) = rule_set(firewall) else { return false };
+    match need {
+        Need::Subnet(subnet) => {
+            rules.vnet_rules().any(|rule| rule == (subnet, RuleState::Succeeded))
+        }
+        Need::Address(address) => rules.ip_rules().iter().any(|range| range.contains(&address)),
+        Need::Other(_) => false,
+    }
 }
 
 /// A number before every rule that is there.

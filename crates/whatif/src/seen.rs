@@ -3,7 +3,7 @@
 use core::net::Ipv4Addr;
 use std::collections::HashMap;
 
-use vnetem::{NextHopType, ResourceId, SubnetId};
+use vnetem::{ResourceId, SubnetId, control::NextHopType};
 
 /// What a network does with a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

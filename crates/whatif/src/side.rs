@@ -7,9 +7,11 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use vnetem::packet::{AddressClass, FiveTuple};
 use vnetem::{
-    Access, AccessVerdict, Action, Arrival, Choice, DataPlane, Disposition, DropReason, Edge,
-    Forward, Grant, Ipv4Net, Network, NextHop, NicId, Outbound, Refusal, ResourceId, RuleDirection,
-    SecurityGroupId, ServiceId, Settings, Snapshot, SourceMode, Step, SubnetId, Time, Trace,
+    AccessVerdict, DataPlane, Disposition, DropReason, Edge, Forward, Ipv4Net, Network, NicId,
+    ResourceId, SecurityGroupId, ServiceId, Settings, Snapshot, SourceMode, SubnetId, Time,
+    authz::{Access, Action, Arrival, Grant, Refusal, RuleDirection},
+    control::{Choice, NextHop, Outbound},
+    trace::{Step, Trace},
 };
 
 use crate::packet::{Packet, Segment};

@@ -4,11 +4,15 @@ use core::net::SocketAddrV4;
 use std::collections::{BTreeMap, BTreeSet};
 
 use vnetem::packet::FiveTuple;
-use vnetem::{EndpointFirst, MissingEndpoint, Network, ResourceId};
+use vnetem::{
+    Network, ResourceId,
+    control::{EndpointFirst, MissingEndpoint},
+};
 
 use crate::Change;
 use crate::change::subnet_name;
 use crate::groups::{is_worse, newly_refused};
+use crate::moved::Moved;
 use crate::report::{Gap, Plan, Remaining, Stage};
 use crate::rules;
 use crate::seen::{Delivery, Need, Seen, Shared};
@@ -55,14 +59,16 @@ impl Runner<'_> {
         let snapshot = copy.commit();
         let mut side = Side::new(network, &snapshot, self.stands_for, shared);
         let mut refused = Refused::default();
+        let moved = Moved::new(&self.change.before, network);
         for (probe, flows) in self.tried {
+            let origin = moved.origin(probe.origin);
             // A subnet that is not there yet sends nothing.
-            if let Origin::Subnet(id) = probe.origin
+            if let Origin::Subnet(id) = origin
                 && network.subnet(id).is_err()
             {
                 continue;
             }
-            let seen = side.judge(probe.origin, &probe.tuple, shared);
+            let seen = side.judge(origin, &probe.tuple, shared);
             if !is_worse(&probe.before, &seen, shared) {
                 continue;
             }
@@ -184,8 +190,9 @@ fn add_all(
 ) -> Vec<String> {
     let mut done = Vec::new();
     for (id, need) in batch {
-        if add(network, *id, *need) {
-            let step = step(change, *id, *need, early);
+        let there = network.resource(*id).is_ok_and(|held| rules::has(&held.rules, *need));
+        if there || add(network, *id, *need) {
+            let step = step(change, *id, *need, early, there);
             // A subnet of several ranges is one to Azure.
             if !done.contains(&step) {
                 done.push(step);
@@ -225,7 +232,7 @@ fn add(network: &mut Network, id: ResourceId, need: Need) -> bool {
     network.set_rules_with(id, changed, MissingEndpoint::Ignore).is_ok()
 }
 
-fn step(change: &Change, id: ResourceId, need: Need, early: bool) -> String {
+fn step(change: &Change, id: ResourceId, need: Need, early: bool, there: bool) -> String {
     let held = change.after.resource(id).or_else(|_| change.before.resource(id)).ok();
     let name = held.map_or_else(|| id.to_string(), |resource| resource.name.clone());
     let subnet = |id| {
@@ -245,8 +252,12 @@ fn step(change: &Change, id: ResourceId, need: Need, early: bool) -> String {
                 }
                 _ => "",
             };
-            format!("add virtual network rule {} to {name}{flag}", subnet(of))
+            match there {
+                true => format!("keep virtual network rule {} of {name}", subnet(of)),
+                false => format!("add virtual network rule {} to {name}{flag}", subnet(of)),
+            }
         }
+        Need::Address(address) if there => format!("keep the ip rule of {name} for {address}"),
         Need::Address(address) => format!("add ip rule {address} to {name}"),
         Need::Other(reason) => format!("let in what {name} refuses: {reason}"),
     }

@@ -1,14 +1,17 @@
 //! The traffic that a change is tried on: flow logs and captures, gathered to distinct flows.
 
+mod table;
+
 use core::net::{Ipv4Addr, SocketAddrV4};
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 
-use foldhash::fast::RandomState;
 use vnetem::Protocol;
 use vnetem::packet::{FiveTuple, Headers, TcpFlags, Transport};
 use vnetem_azure::import::flow_log::{self, FlowLogError, FlowState, FlowTuple, RecordHead};
-use vnetem_io::{CaptureError, CaptureReader};
+use vnetem_io::{CaptureError, CaptureReader, CapturedPacket};
+
+use table::FlowTable;
 
 /// Distinct flows of any number of flow logs and captures.
 ///
@@ -34,7 +37,7 @@ pub struct Traffic {
     target_numbers: HashMap<String, u32>,
     last_target: Option<(String, u32)>,
     waiting: Vec<Line>,
-    flows: HashMap<FlowKey, FlowUse, RandomState>,
+    flows: FlowTable,
 }
 
 /// What tells flows apart: what the log is of, and the five-tuple.
@@ -50,11 +53,11 @@ pub(crate) struct FlowKey {
 }
 
 /// What a flow did.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FlowUse {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
-    last: u64,
+    pub(crate) last: u64,
     /// Whether it was open when the traffic ended.
     pub(crate) open: bool,
 }
@@ -87,7 +90,7 @@ impl Traffic {
     pub fn read_flow_log(&mut self, name: &str, log: impl Read) -> Result<(), FlowLogError> {
         self.sources.push(name.to_owned());
         let summary = flow_log::read(log, |head, tuple| self.add(head, tuple));
-        self.gather();
+        self.flows.add(&mut self.waiting);
         let summary = summary?;
         self.tuples += summary.tuples;
         self.denied += summary.denied;
@@ -118,20 +121,7 @@ impl Traffic {
             bytes: tuple.bytes_sent.saturating_add(tuple.bytes_received),
         });
         if self.waiting.len() == MOST_WAITING {
-            self.gather();
-        }
-    }
-
-    /// Adds lines to their flows. In a row the look-ups wait for memory at the same time.
-    fn gather(&mut self) {
-        for line in self.waiting.drain(..) {
-            let flow = self.flows.entry(line.key).or_default();
-            if line.millis >= flow.last {
-                flow.last = line.millis;
-                flow.open = line.open;
-            }
-            flow.packets = flow.packets.saturating_add(line.packets);
-            flow.bytes = flow.bytes.saturating_add(line.bytes);
+            self.flows.add(&mut self.waiting);
         }
     }
 
@@ -174,15 +164,13 @@ impl Traffic {
     ) -> Result<(), CaptureError> {
         self.sources.push(name.to_owned());
         let mut reader = CaptureReader::new(capture)?;
-        let mut result = Ok(());
-        for packet in reader.by_ref() {
-            match packet {
-                Ok(packet) => self.add_packet(&packet.bytes, packet.time, &is_inside),
-                Err(error) => {
-                    result = Err(error);
-                    break;
-                }
+        let (mut packet, mut result) = (CapturedPacket::default(), Ok(()));
+        while let Some(read) = reader.read(&mut packet) {
+            if let Err(error) = read {
+                result = Err(error);
+                break;
             }
+            self.add_packet(&packet.bytes, packet.time, &is_inside);
         }
         self.skip("no-ipv4", reader.skipped().total());
         result
@@ -201,27 +189,27 @@ impl Traffic {
         let opens = flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::ACK);
         let answers = flags.contains(TcpFlags::SYN) && flags.contains(TcpFlags::ACK);
         let key = match () {
-            () if opens || self.flows.contains_key(&forward) => forward,
-            () if answers || self.flows.contains_key(&reverse) => reverse,
+            () if opens || self.flows.contains(&forward) => forward,
+            () if answers || self.flows.contains(&reverse) => reverse,
             () if is_inside(headers.source) || !is_inside(headers.destination) => forward,
             () => reverse,
         };
-        let flow = self.flows.entry(key).or_default();
         let ends = flags.contains(TcpFlags::FIN) || flags.contains(TcpFlags::RST);
-        flow.open = match flow.last {
-            _ if ends => false,
-            0 => true,
-            _ => flow.open || opens,
-        };
-        flow.last = time.max(1);
-        flow.packets += 1;
-        flow.bytes += u64::from(headers.total_length);
+        self.flows.update(key, |flow| {
+            flow.open = match flow.last {
+                _ if ends => false,
+                0 => true,
+                _ => flow.open || opens,
+            };
+            flow.last = time.max(1);
+            flow.packets += 1;
+            flow.bytes += u64::from(headers.total_length);
+        });
     }
 
     /// Takes one flow that is open, seen in no file.
     pub fn add_flow(&mut self, tuple: &FiveTuple) {
-        let flow = self.flows.entry(key_of(tuple)).or_default();
-        flow.open = true;
+        self.flows.update(key_of(tuple), |flow| flow.open = true);
     }
 
     pub(crate) fn skip(&mut self, what: &'static str, count: u64) {
@@ -271,11 +259,9 @@ impl Traffic {
         &self.targets
     }
 
-    /// The flows in the order of their keys, so that every run gives the same bytes.
-    pub(crate) fn flows(&self) -> Vec<(FlowKey, FlowUse)> {
-        let mut flows: Vec<_> = self.flows.iter().map(|(key, flow)| (*key, *flow)).collect();
-        flows.sort_unstable_by_key(|(key, _)| *key);
-        flows
+    /// Returns the flows in no particular order.
+    pub(crate) fn unsorted(&self) -> impl Iterator<Item = &(FlowKey, FlowUse)> {
+        self.flows.rows().iter()
     }
 }
 
@@ -287,6 +273,17 @@ fn key_of(tuple: &FiveTuple) -> FlowKey {
         source_port: tuple.source.port(),
         destination_port: tuple.destination.port(),
         protocol: tuple.protocol.0,
+    }
+}
+
+impl FlowUse {
+    fn add(&mut self, line: &Line) {
+        if line.millis >= self.last {
+            self.last = line.millis;
+            self.open = line.open;
+        }
+        self.packets = self.packets.saturating_add(line.packets);
+        self.bytes = self.bytes.saturating_add(line.bytes);
     }
 }
 

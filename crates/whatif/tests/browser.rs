@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use vnetem::{DefaultAction, Firewall, Network, Outbound, RuleLimits, RuleSet, Scope};
+use vnetem::{
+    Network,
+    authz::{DefaultAction, Firewall, RuleLimits, RuleSet},
+    control::{Outbound, Scope},
+};
 use vnetem_checks::skip;
 use vnetem_whatif::{Change, Options, Report, Traffic, compare};
 

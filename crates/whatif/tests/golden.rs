@@ -1,4 +1,4 @@
-//! Small plans, each for one trap, with the whole answer beside it.
+//! Small changes, each for one trap, with the whole answer beside it.
 //!
 //! `VNETEM_BLESS=1 cargo test -p vnetem-whatif --test golden` writes the answers.
 
@@ -20,18 +20,40 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
-fn answer(case: &Path) -> Report {
+/// The files of a case whose names begin so, in the order of their names.
+fn read(case: &Path, beginnings: &[&str]) -> Importer {
+    let mut names: Vec<String> = fs::read_dir(case)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| beginnings.iter().any(|beginning| name.starts_with(beginning)))
+        .collect();
+    names.sort();
     let mut importer = Importer::new();
-    importer.read("plan.json", &fs::read(case.join("plan.json")).unwrap()).unwrap();
+    for name in names {
+        importer.read(&name, &fs::read(case.join(&name)).unwrap()).unwrap();
+    }
+    importer
+}
+
+/// Answers a case as the command does: a plan or a deployment what-if holds the change, or two
+/// networks do.
+fn answer(case: &Path) -> Report {
     let hosts = fs::read_to_string(case.join("hosts")).unwrap_or_default();
     let hosts: Vec<(String, Ipv4Addr)> = hosts
         .lines()
         .filter_map(|line| line.split_once(' '))
         .map(|(address, name)| (name.to_owned(), address.parse().unwrap()))
         .collect();
+    let (before, after) = if case.join("before.json").exists() {
+        (read(case, &["before"]).inventory(), read(case, &["after"]).inventory())
+    } else {
+        let importer = read(case, &["now", "plan", "whatif"]);
+        assert!(importer.has_change(), "{}", case.display());
+        (importer.before(), importer.inventory())
+    };
     let mut estate = Estate::new(ServiceTags::embedded(), &hosts);
-    estate.load(&importer.before());
-    let change = estate.change_to(&importer.inventory());
+    estate.load(&before);
+    let change = estate.change_to(&after);
     let mut traffic = Traffic::new();
     if let Ok(log) = fs::read(case.join("PT1H.json")) {
         traffic.read_flow_log("PT1H.json", &log[..]).unwrap();
@@ -58,7 +80,7 @@ fn answers_are_as_blessed() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?} differ; VNETEM_BLESS=1 writes them");
-    assert!(cases.len() >= 14, "{}", cases.len());
+    assert!(cases.len() >= 46, "{}", cases.len());
 }
 
 /// The steps are no guess: after the last one nothing is refused that a rule can let in.

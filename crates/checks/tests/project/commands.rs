@@ -60,6 +60,7 @@ fn files_of_the_architecture_exist() {
         "vnetem/src",
         "vnetem/src/pipeline",
         "scenario/src",
+        "dist/src",
         "nat/src",
         "sim/src",
         "sim/src/world",

@@ -32,7 +32,7 @@ fn equal_addresses_never_meet() {
         .into_iter()
         .cycle()
         .take(8)
-        .map(|host| crate::rig::start(program(&cloud, host, &["get", ACCOUNT, path])))
+        .map(|host| crate::rig::start(&mut program(&cloud, host, &["get", ACCOUNT, path])))
         .collect();
     for call in calls {
         let ended = crate::rig::printed(call);
@@ -100,8 +100,8 @@ fn unknown_addresses_are_unreachable_or_silent() {
     let test = "unknown_addresses_are_unreachable_or_silent";
     let ask = |options: &[&str]| {
         let cloud = cloud_with(test, NETWORK, options)?;
-        let asked = program(&cloud, "vm-a", &["get", "8.8.8.8", "/"]);
-        let mut asked = crate::rig::start(asked);
+        let mut asked = program(&cloud, "vm-a", &["get", "8.8.8.8", "/"]);
+        let mut asked = crate::rig::start(&mut asked);
         std::thread::sleep(std::time::Duration::from_millis(1000));
         let ended = asked.try_wait().unwrap();
         asked.kill().unwrap();
@@ -154,11 +154,14 @@ serve     stdata by \"PROGRAM serve-headed 80\" proxy-v2
     cloud.ctl("enable Microsoft.Storage on app").unwrap();
     assert_eq!(whoami(&cloud, "vm", "stdata"), "10.0.0.4 of net-a/app");
     let path = "/film?bytes=20000000";
-    let ended =
-        crate::rig::printed(crate::rig::start(program(&cloud, "vm", &["get", "stdata", path])));
+    let ended = crate::rig::printed(crate::rig::start(&mut program(
+        &cloud,
+        "vm",
+        &["get", "stdata", path],
+    )));
     assert_eq!((&ended["end"], &ended["bytes"]), (&"done".into(), &20_000_000.into()));
     let path = "/backup?bytes=400000000000";
-    let bulk = crate::rig::start(program(&cloud, "vm", &["get", "stdata", path]));
+    let bulk = crate::rig::start(&mut program(&cloud, "vm", &["get", "stdata", path]));
     std::thread::sleep(std::time::Duration::from_millis(300));
     cloud.ctl("disable Microsoft.Storage on app").unwrap();
     assert_eq!(crate::rig::printed(bulk)["end"], "reset");

@@ -31,7 +31,7 @@ fn kill(signal: &str, pid: u32) {
 fn stubborn(cloud: &Cloud) -> std::process::Child {
     let mut command = cloud.command("vm-a", "sh");
     command.args(["-c", "trap '' TERM HUP INT; sleep 1000 & (sleep 1001 &) ; sleep 1002"]);
-    let child = start(command);
+    let child = start(&mut command);
     until("it runs", || processes(cloud.name()).iter().any(|it| it.contains("sleep 1002")));
     child
 }
@@ -97,7 +97,7 @@ fn exec_has_its_commands_status() {
     // A signal to exec is one to its command.
     let mut command = cloud.command("vm-a", "sh");
     command.args(["-c", "trap 'exit 9' TERM; echo ready; while :; do sleep 0.01; done"]);
-    let child = start(command);
+    let child = start(&mut command);
     until("it runs", || processes(cloud.name()).iter().any(|it| it.contains("trap")));
     sleep(Duration::from_millis(300));
     kill("-TERM", child.id());
@@ -135,7 +135,7 @@ host   b 10.0.0.5 in app serves by \"PROGRAM serve 80\"
     }
     let path = "/a?bytes=10000";
     let calls: Vec<_> =
-        all.iter().map(|cloud| start(program(cloud, "a", &["get", "b", path]))).collect();
+        all.iter().map(|cloud| start(&mut program(cloud, "a", &["get", "b", path]))).collect();
     assert!(calls.into_iter().all(|call| printed(call)["end"] == "done"));
     let names: Vec<String> = all.iter().map(|cloud| cloud.name().to_owned()).collect();
     drop(all);

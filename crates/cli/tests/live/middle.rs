@@ -25,7 +25,7 @@ fn simulated_appliance_stands_between() {
     let Some(cloud) = cloud("simulated_appliance_stands_between", &scenario) else { return };
     assert_eq!(whoami(&cloud, "vm", ACCOUNT), "20.31.0.99");
     let path = "/film?bytes=5000000";
-    assert_eq!(printed(start(program(&cloud, "vm", &["get", "www", path])))["end"], "done");
+    assert_eq!(printed(start(&mut program(&cloud, "vm", &["get", "www", path])))["end"], "done");
     cloud.ctl("enable Microsoft.Storage on app").unwrap();
     assert_eq!(whoami(&cloud, "vm", ACCOUNT), "10.0.0.4");
     assert_eq!(whoami(&cloud, "vm", "www"), "20.31.0.99");
@@ -48,7 +48,7 @@ route    db 10.0.0.0/24 to appliance 10.0.9.4
     let Some(cloud) = cloud("linux_host_forwards", scenario) else { return };
     assert_eq!(whoami(&cloud, "vm", "sql"), "10.0.0.4");
     let path = "/film?bytes=50000000";
-    assert_eq!(printed(start(program(&cloud, "vm", &["get", "sql", path])))["end"], "done");
+    assert_eq!(printed(start(&mut program(&cloud, "vm", &["get", "sql", path])))["end"], "done");
     let seen = cloud.seen("sql").unwrap();
     assert!(seen.iter().all(|call| call["from"] == "fw"), "{seen:?}");
     let mut redirects = cloud.command("fw", "cat");
@@ -70,7 +70,7 @@ fn linux_host_masquerades() {
     }
     assert_eq!(whoami(&cloud, "vm", "www"), "20.31.0.99");
     let path = "/film?bytes=50000000";
-    assert_eq!(printed(start(program(&cloud, "vm", &["get", "www", path])))["end"], "done");
+    assert_eq!(printed(start(&mut program(&cloud, "vm", &["get", "www", path])))["end"], "done");
 }
 
 const PAIR: &str = "\
@@ -104,6 +104,6 @@ fn tcp_survives_a_bad_link() {
     let Some(cloud) = cloud("tcp_survives_a_bad_link", &format!("{PAIR}{bad}")) else { return };
     whoami(&cloud, "a", "c");
     let path = "/film?bytes=2000000";
-    let ended = printed(start(program(&cloud, "a", &["get", "c", path])));
+    let ended = printed(start(&mut program(&cloud, "a", &["get", "c", path])));
     assert_eq!((&ended["end"], &ended["bytes"]), (&"done".into(), &2_000_000.into()));
 }

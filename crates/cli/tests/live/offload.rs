@@ -10,7 +10,7 @@ fn two_hundred_megabytes_arrive_unchanged() {
         let Some(cloud) = cloud_with(test, NETWORK, options) else { return };
         whoami(&cloud, "vm-a", ACCOUNT);
         let path = "/disk?bytes=200000000";
-        let ended = printed(start(program(&cloud, "vm-a", &["get", ACCOUNT, path])));
+        let ended = printed(start(&mut program(&cloud, "vm-a", &["get", ACCOUNT, path])));
         assert_eq!((&ended["end"], &ended["bytes"]), (&"done".into(), &200_000_000.into()));
         let counters = cloud.ctl("counters").unwrap().value;
         let (read, stand_for) = (counters["received"].as_u64(), counters["segments"].as_u64());

@@ -80,7 +80,7 @@ pub(crate) fn whoami(cloud: &Cloud, host: &str, server: &str) -> String {
 }
 
 /// Starts a program whose output is read later.
-pub(crate) fn start(mut command: Command) -> Child {
+pub(crate) fn start(command: &mut Command) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 

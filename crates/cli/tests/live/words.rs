@@ -64,7 +64,10 @@ fn capture_has_whole_packets() {
     let Some(cloud) = cloud_with("capture_has_whole_packets", NETWORK, &options) else { return };
     whoami(&cloud, "vm-a", ACCOUNT);
     let path = "/film?bytes=300000";
-    assert_eq!(printed(start(program(&cloud, "vm-a", &["get", ACCOUNT, path])))["end"], "done");
+    assert_eq!(
+        printed(start(&mut program(&cloud, "vm-a", &["get", ACCOUNT, path])))["end"],
+        "done"
+    );
     drop(cloud);
     let bytes = std::fs::read(&file).unwrap();
     let mut reader = CaptureReader::new(bytes.as_slice()).unwrap();

@@ -1,7 +1,7 @@
 //! What `vnetem ctl` can ask and do.
 
 use serde_json::{Value, json};
-use vnetem::{AccessVerdict, DenyReason, DropReason, EventKind, Refusal};
+use vnetem::{AccessVerdict, DenyReason, DropReason, EventKind, authz::Refusal};
 use vnetem_scenario::{counter_lines, route_table};
 
 use super::router::Router;
@@ -56,7 +56,7 @@ impl Router {
         let closed = changed.closed.iter().map(|event| {
             let cause = match event.kind {
                 EventKind::Closed(cause) | EventKind::Ended(cause) => cause.name(),
-                EventKind::Opened => "opened",
+                _ => "opened",
             };
             json!({
                 "flow": event.tuple.to_string(),
@@ -106,12 +106,12 @@ impl Router {
     fn flows(&self) -> Answer {
         let flows = self.plane.flows().filter(|flow| !flow.state.is_tombstone());
         let described = flows.map(|flow| {
-            let tuple = flow.tuple(flow.initiator);
+            let tuple = flow.tuple;
             let external = match flow.external == tuple.source {
                 true => String::new(),
                 false => format!(" as {}", flow.external),
             };
-            let refused = match flow.cached {
+            let refused = match flow.access {
                 AccessVerdict::Refused(refusal) => format!(", to be refused: {refusal}"),
                 _ => String::new(),
             };

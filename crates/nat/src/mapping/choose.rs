@@ -279,6 +279,11 @@ impl<T: Copy> Search<'_, T> {
         if preserve_port && is_free(&internal) {
             return Some(external(internal));
         }
+        // Nearly every pool.
+        if !preserve_port && !keep_parity {
+            let port = self.among(address, ports).map(external);
+            return port.or_else(|| self.given_up_in(address, ports));
+        }
         // Ports of the internal port's class come first, and within a class those of its parity.
         let class = if preserve_port { ports.of_class(self.wanted) } else { None };
         for ports in class.into_iter().chain([ports]) {
@@ -289,11 +294,16 @@ impl<T: Copy> Search<'_, T> {
                 }
             }
         }
+        self.given_up_in(address, ports)
+    }
+
+    /// Gives the external tuple of the flow that the wanted one replaces, if it is among these. It
+    /// is not counted among the free ones.
+    #[cold]
+    fn given_up_in(&self, address: Ipv4Addr, ports: Ports) -> Option<SocketAddrV4> {
         self.given_up().filter(|old| *old.ip() == address && ports.has(old.port()))
     }
 
-    /// Gives the external tuple of the flow that the wanted one replaces. It is not counted among
-    /// the free ones.
     fn given_up(&self) -> Option<SocketAddrV4> {
         let (table, key) = (self.table, self.wanted.key());
         let (slot, _) = table.lookup(table.secret.hash(&key), &key)?;

@@ -23,64 +23,64 @@ use crate::{NewFlow, Side, Tenant, Zone};
 
 pub(crate) struct MappingState {
     /// By the slot of the flow. It is shorter than the table while no later flow shares anything.
-    of: Vec<Share>,
-    hosts: Keyed<Host>,
-    sockets: Keyed<Socket>,
+    pub(crate) of: Vec<Share>,
+    pub(crate) hosts: Keyed<Host>,
+    pub(crate) sockets: Keyed<Socket>,
     /// Endpoint-independent mappings by external tuple.
-    externals: Keyed<u32>,
+    pub(crate) externals: Keyed<u32>,
     /// Flows of endpoint-independent mappings by external tuple and remote address.
-    permitted_remotes: Keyed<PermittedRemote>,
-    blocks: Keyed<BlockUse>,
+    pub(crate) permitted_remotes: Keyed<PermittedRemote>,
+    pub(crate) blocks: Keyed<BlockUse>,
     /// Whether there ever was an endpoint-independent mapping.
-    has_independent: bool,
+    pub(crate) has_independent: bool,
     /// Where the search for idle hosts continues.
-    hand: u32,
-    capacity: usize,
+    pub(crate) hand: u32,
+    pub(crate) capacity: usize,
 }
 
 /// The groups of one flow.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Share {
-    host: u32,
-    socket: u32,
-    permitted_remote: u32,
-    block: u32,
+    pub(crate) host: u32,
+    pub(crate) socket: u32,
+    pub(crate) permitted_remote: u32,
+    pub(crate) block: u32,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Host {
-    tenant: Tenant,
-    flows: u32,
-    ports: u32,
+pub(crate) struct Host {
+    pub(crate) tenant: Tenant,
+    pub(crate) flows: u32,
+    pub(crate) ports: u32,
     /// The theoretical arrival time of the rate limiter (GCRA).
-    paid_until: u64,
-    blocks: [Option<u32>; 4],
+    pub(crate) paid_until: u64,
+    pub(crate) blocks: [Option<u32>; 4],
 }
 
 #[derive(Clone, Copy)]
-struct PermittedRemote {
-    tenant: Tenant,
-    flows: u32,
+pub(crate) struct PermittedRemote {
+    pub(crate) tenant: Tenant,
+    pub(crate) flows: u32,
 }
 
 #[derive(Clone, Copy)]
-struct Socket {
-    tenant: Tenant,
-    external: SocketAddrV4,
-    filtering: Option<Filtering>,
-    flows: u32,
-    host: u32,
-    block: u32,
+pub(crate) struct Socket {
+    pub(crate) tenant: Tenant,
+    pub(crate) external: SocketAddrV4,
+    pub(crate) filtering: Option<Filtering>,
+    pub(crate) flows: u32,
+    pub(crate) host: u32,
+    pub(crate) block: u32,
     /// When the hold-down of its port ends, by the flows that have ended so far.
-    held_until: u64,
+    pub(crate) held_until: u64,
 }
 
 #[derive(Clone, Copy)]
-struct BlockUse {
-    tenant: Tenant,
-    flows: u32,
-    host: u32,
-    last: u16,
+pub(crate) struct BlockUse {
+    pub(crate) tenant: Tenant,
+    pub(crate) flows: u32,
+    pub(crate) host: u32,
+    pub(crate) last: u16,
 }
 
 /// The external tuple that an ended endpoint-independent mapping leaves.
@@ -266,135 +266,6 @@ impl MappingState {
         owner != number.as_ref()
     }
 
-    /// Adds the state that a new flow shares, before it has a slot. The second result says whether
-    /// its socket now owns the external tuple towards all remotes.
-    pub(crate) fn join<T: Copy>(
-        &mut self,
-        now: u64,
-        new: &NewFlow<T>,
-        quota: &mut TableQuota,
-    ) -> Option<(Share, bool)> {
-        let mut share = Share::NONE;
-        if new.mapping_policy.is_none() {
-            return Some((share, false));
-        }
-        match self.enter(now, new, &mut share, quota) {
-            Some(takes) => Some((share, takes)),
-            None => {
-                self.part(now, share, 0, &new.key(Side::External), quota);
-                None
-            }
-        }
-    }
-
-    /// Notes what the flow in a slot shares.
-    #[inline]
-    pub(crate) fn seat(&mut self, slot: u32, share: Share) {
-        let at = slot as usize;
-        if share.is_none() || at >= self.capacity {
-            return;
-        }
-        if self.of.len() <= at {
-            self.of.resize(at.saturating_add(1), Share::NONE);
-        }
-        if let Some(place) = self.of.get_mut(at) {
-            *place = share;
-        }
-    }
-
-    fn enter<T: Copy>(
-        &mut self,
-        now: u64,
-        new: &NewFlow<T>,
-        share: &mut Share,
-        quota: &mut TableQuota,
-    ) -> Option<bool> {
-        let (mapping_policy, tenant) = (new.mapping_policy, new.tenant);
-        if mapping_policy.counts || mapping_policy.block.is_some() {
-            let key = host_key(new.internal_zone, new.internal);
-            share.host = match self.hosts.find(&key) {
-                Some(number) => number,
-                None => self.add_host(now, key, tenant, quota)?,
-            };
-            let host = self.hosts.get_mut(share.host)?;
-            host.flows = host.flows.saturating_add(1);
-            host.paid_until = host.paid_until.max(now).saturating_add(mapping_policy.delays);
-        }
-        if let Some(block) = mapping_policy.block {
-            let owner = BlockUse { tenant, flows: 0, host: share.host, last: block.last };
-            share.block = self.blocks.find_or_insert(block.key(new.external_zone), owner)?;
-            let used = self.blocks.get_mut(share.block)?;
-            used.flows = used.flows.saturating_add(1);
-            let (is_new, number) = (used.flows == 1, share.block);
-            if is_new {
-                quota.take(BLOCKS, tenant);
-            }
-            let host = self.hosts.get_mut(share.host)?;
-            if is_new && let Some(place) = host.blocks.iter_mut().find(|place| place.is_none()) {
-                *place = Some(number);
-            }
-        }
-        let external_side = new.key(Side::External);
-        let mut takes = false;
-        if let Some(key) =
-            socket_key(mapping_policy.socket, new.internal_zone, new.protocol, new.internal)
-        {
-            let filtering = mapping_policy.filtering();
-            let Share { host, block, .. } = *share;
-            let external = new.external;
-            let socket =
-                Socket { tenant, external, filtering, flows: 0, host, block, held_until: 0 };
-            share.socket = self.sockets.find_or_insert(key, socket)?;
-            let number = share.socket;
-            let socket = self.sockets.get_mut(number)?;
-            socket.flows = socket.flows.saturating_add(1);
-            let (is_new, filtering) = (socket.flows == 1, socket.filtering);
-            if is_new {
-                quota.take(SOCKETS, tenant);
-            }
-            if is_new && let Some(host) = self.hosts.get_mut(share.host) {
-                host.ports = host.ports.saturating_add(1);
-            }
-            if is_new && filtering.is_some() {
-                self.externals.find_or_insert(endpoint_independent(&external_side), number)?;
-                self.has_independent = true;
-                takes = true;
-            }
-            // A port keeps the filtering with which it was given.
-            if filtering == Some(Filtering::Address) {
-                let none = PermittedRemote { tenant, flows: 0 };
-                share.permitted_remote = self
-                    .permitted_remotes
-                    .find_or_insert(permitted_remote(&external_side), none)?;
-                let permitted_remote = self.permitted_remotes.get_mut(share.permitted_remote)?;
-                permitted_remote.flows = permitted_remote.flows.saturating_add(1);
-                if permitted_remote.flows == 1 {
-                    quota.take(PERMITTED_REMOTES, tenant);
-                }
-            }
-        }
-        Some(takes)
-    }
-
-    /// Adds an internal address, in place of an idle one if there is no room.
-    fn add_host(
-        &mut self,
-        now: u64,
-        key: Key,
-        tenant: Tenant,
-        quota: &mut TableQuota,
-    ) -> Option<u32> {
-        if !quota.has_room(HOSTS, tenant) {
-            let idle = self.idle(now, tenant)?;
-            quota.give_back(HOSTS, self.hosts.get(idle)?.tenant);
-            self.hosts.remove(idle);
-            self.hand = idle.wrapping_add(1);
-        }
-        let number = self.hosts.find_or_insert(key, Host { tenant, ..Host::default() })?;
-        quota.take(HOSTS, tenant);
-        Some(number)
-    }
-
     /// Says whether the flow in a slot has an endpoint-independent mapping, which then also owns
     /// the hold-down.
     pub(crate) fn is_independent(&self, slot: u32) -> bool {
@@ -408,88 +279,6 @@ impl MappingState {
     pub(crate) fn block_of(&self, slot: u32) -> Option<(Block, u32)> {
         let number = self.of.get(slot as usize)?.block;
         Some((self.block(number)?, self.blocks.get(number)?.flows))
-    }
-
-    /// Removes an ended flow, whose tuple would be in hold-down until then. An endpoint-independent
-    /// mapping ends with its last flow.
-    pub(crate) fn leave(
-        &mut self,
-        now: u64,
-        slot: u32,
-        until: u64,
-        external: &Key,
-        quota: &mut TableQuota,
-    ) -> Option<Left> {
-        let place = self.of.get_mut(slot as usize)?;
-        let share = core::mem::replace(place, Share::NONE);
-        self.part(now, share, until, external, quota)
-    }
-
-    /// Undoes [`join`](Self::join).
-    pub(crate) fn part(
-        &mut self,
-        now: u64,
-        share: Share,
-        until: u64,
-        external: &Key,
-        quota: &mut TableQuota,
-    ) -> Option<Left> {
-        if let Some(permitted_remote) = self.permitted_remotes.get_mut(share.permitted_remote) {
-            permitted_remote.flows = permitted_remote.flows.saturating_sub(1);
-            if permitted_remote.flows == 0 {
-                quota.give_back(PERMITTED_REMOTES, permitted_remote.tenant);
-                self.permitted_remotes.remove(share.permitted_remote);
-            }
-        }
-        let left = self.leave_socket(share.socket, until, external, quota);
-        if let Some(used) = self.blocks.get_mut(share.block) {
-            used.flows = used.flows.saturating_sub(1);
-            if used.flows == 0 {
-                quota.give_back(BLOCKS, used.tenant);
-                if let Some(host) = self.hosts.get_mut(used.host) {
-                    host.blocks
-                        .iter_mut()
-                        .filter(|at| **at == Some(share.block))
-                        .for_each(|at| *at = None);
-                }
-                self.blocks.remove(share.block);
-            }
-        }
-        if let Some(host) = self.hosts.get_mut(share.host) {
-            host.flows = host.flows.saturating_sub(1);
-            if host.is_idle(now) {
-                quota.give_back(HOSTS, host.tenant);
-                self.hosts.remove(share.host);
-            }
-        }
-        left
-    }
-
-    fn leave_socket(
-        &mut self,
-        number: u32,
-        until: u64,
-        external: &Key,
-        quota: &mut TableQuota,
-    ) -> Option<Left> {
-        let socket = self.sockets.get_mut(number)?;
-        socket.flows = socket.flows.saturating_sub(1);
-        socket.held_until = socket.held_until.max(until);
-        if socket.flows > 0 {
-            return None;
-        }
-        let Socket { tenant, filtering, host, held_until: until, .. } = *socket;
-        quota.give_back(SOCKETS, tenant);
-        self.sockets.remove(number);
-        if let Some(host) = self.hosts.get_mut(host) {
-            host.ports = host.ports.saturating_sub(1);
-        }
-        filtering?;
-        let key = endpoint_independent(external);
-        if let Some(at) = self.externals.find(&key) {
-            self.externals.remove(at);
-        }
-        Some(Left { key, until })
     }
 
     /// Lists the blocks of an internal address.
@@ -514,7 +303,7 @@ impl MappingState {
     }
 
     /// Finds an idle host of a tenant among the next few, which can be dropped to make room.
-    fn idle(&self, now: u64, tenant: Tenant) -> Option<u32> {
+    pub(crate) fn idle(&self, now: u64, tenant: Tenant) -> Option<u32> {
         let all = self.hosts.used();
         let mut next = (0..8).filter_map(|step| self.hand.wrapping_add(step).checked_rem(all));
         next.find(|&at| {
@@ -525,15 +314,16 @@ impl MappingState {
 
 impl Host {
     /// Says whether a host has no flow or block, and no delay before its next flow.
-    fn is_idle(&self, now: u64) -> bool {
+    pub(crate) fn is_idle(&self, now: u64) -> bool {
         self.flows == 0 && self.ports == 0 && self.paid_until <= now
     }
 }
 
 impl Share {
-    const NONE: Self = Self { host: NIL, socket: NIL, permitted_remote: NIL, block: NIL };
+    pub(crate) const NONE: Self =
+        Self { host: NIL, socket: NIL, permitted_remote: NIL, block: NIL };
 
-    fn is_none(self) -> bool {
+    pub(crate) fn is_none(self) -> bool {
         self == Self::NONE
     }
 }

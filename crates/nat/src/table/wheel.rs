@@ -1,19 +1,19 @@
-//! The timer wheel: eight levels of 256 slots over all 64 bits of time, exact to the nanosecond.
+//! The timer wheel: seven levels of 1,024 slots over all 64 bits of time, exact to the nanosecond.
 //!
 //! It is lazy, so a refresh is free: a packet writes only its time.
 //!
 //! - The wheel visits an entry when its slot comes up. If the entry was refreshed, it moves to a
 //!   later slot.
 //! - From a coarse slot it moves to finer ones, until its exact instant. So an idle flow is visited
-//!   at most eight times.
+//!   at most seven times.
 //! - An entry whose timer becomes shorter moves at once.
 
 use crate::table::links::{Linked, Links};
 use crate::table::slab::NIL;
 
-const BITS: u32 = 8;
-const SLOTS: usize = 256;
-const LEVELS: usize = 8;
+const BITS: u32 = 10;
+const SLOTS: usize = 1 << BITS;
+const LEVELS: usize = 64_u32.div_ceil(BITS) as usize;
 /// No slot.
 const NONE: usize = LEVELS * SLOTS;
 /// Marks a link to a slot of the wheel, not to an entry.
@@ -28,8 +28,9 @@ pub(crate) struct Wheel {
     heads: Vec<u32>,
     /// The slot from which entries were taken last, if it starts at `elapsed`.
     draining: usize,
-    /// One bit for each slot that is not empty.
+    /// One bit for each slot that is not empty, and one for each word of those that is not 0.
     occupied: [[u64; SLOTS / 64]; LEVELS],
+    words: [u16; LEVELS],
 }
 
 impl Wheel {
@@ -40,6 +41,7 @@ impl Wheel {
             heads: vec![NIL; LEVELS * SLOTS],
             draining: NONE,
             occupied: Default::default(),
+            words: [0; LEVELS],
         }
     }
 
@@ -55,9 +57,7 @@ impl Wheel {
         let previous = u32::try_from(place).unwrap_or_default() | SLOT;
         entries.set_links(number, Links { previous, next });
         entries.set_previous(next, number);
-        if let Some(word) = self.word_mut(level, slot) {
-            *word |= 1 << (slot % 64);
-        }
+        self.mark(level, slot, true);
         self.next = self.next.min(deadline);
     }
 
@@ -75,10 +75,8 @@ impl Wheel {
         if let Some(head) = self.heads.get_mut(place) {
             *head = next;
         }
-        if next == NIL
-            && let Some(word) = self.word_mut(place / SLOTS, place % SLOTS)
-        {
-            *word &= !(1 << (place % 64));
+        if next == NIL {
+            self.mark(place / SLOTS, place % SLOTS, false);
         }
     }
 
@@ -118,9 +116,9 @@ impl Wheel {
         if self.heads.get(self.draining).is_some_and(|head| *head != NIL) {
             return Some((self.elapsed, self.draining));
         }
-        self.occupied.iter().enumerate().find_map(|(level, words)| {
-            let (word, bits) = words.iter().enumerate().find(|(_, bits)| **bits != 0)?;
-            let slot = word << 6 | bits.trailing_zeros() as usize;
+        self.words.iter().zip(&self.occupied).enumerate().find_map(|(level, (words, slots))| {
+            let word = words.trailing_zeros() as usize;
+            let slot = word << 6 | slots.get(word)?.trailing_zeros() as usize;
             let shift = u32::try_from(level).ok()?.wrapping_mul(BITS);
             let above = self.elapsed.checked_shr(shift.wrapping_add(BITS)).unwrap_or(0);
             let start = (above << BITS | slot as u64) << shift;
@@ -133,11 +131,25 @@ impl Wheel {
     fn place(&self, deadline: u64) -> (usize, usize) {
         let deadline = deadline.max(self.elapsed);
         let level = (deadline ^ self.elapsed).checked_ilog2().unwrap_or(0) / BITS;
-        let slot = deadline >> level.wrapping_mul(BITS) & 0xFF;
+        let slot = deadline >> level.wrapping_mul(BITS) & (SLOTS as u64 - 1);
         (level as usize, usize::try_from(slot).unwrap_or_default())
     }
 
-    fn word_mut(&mut self, level: usize, slot: usize) -> Option<&mut u64> {
-        self.occupied.get_mut(level)?.get_mut(slot / 64)
+    /// Notes whether a slot has entries.
+    fn mark(&mut self, level: usize, slot: usize, is_occupied: bool) {
+        let word = self.occupied.get_mut(level).and_then(|slots| slots.get_mut(slot / 64));
+        let Some((word, words)) = word.zip(self.words.get_mut(level)) else {
+            debug_assert!(false, "every place has a level and a word");
+            return;
+        };
+        if is_occupied {
+            *word |= 1 << (slot % 64);
+            *words |= 1 << (slot / 64);
+            return;
+        }
+        *word &= !(1 << (slot % 64));
+        if *word == 0 {
+            *words &= !(1 << (slot / 64));
+        }
     }
 }

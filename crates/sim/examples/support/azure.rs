@@ -3,7 +3,9 @@
 #![allow(dead_code, reason = "not every example needs all of it")]
 
 use vnetem::{
-    DefaultAction, Network, Outbound, ResourceId, RuleLimits, RuleSet, ServiceId, SubnetId,
+    Network, ResourceId, ServiceId, SubnetId,
+    authz::{DefaultAction, RuleLimits, RuleSet},
+    control::Outbound,
 };
 use vnetem_sim::{BoxError, Place};
 

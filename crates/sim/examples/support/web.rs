@@ -14,7 +14,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Interval, interval, sleep};
-use vnetem::{ResourceId, ServiceAnswer};
+use vnetem::{ResourceId, authz::ServiceAnswer};
 use vnetem_sim::net::{Connector, Executor, TcpListener, TcpStream};
 use vnetem_sim::{BoxError, HostHandle, Outcome};
 

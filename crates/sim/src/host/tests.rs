@@ -68,7 +68,7 @@ fn refusal_is_answered_over_http() {
     let mut pair = Pair::clean();
     let id = pair.get("/secret");
     let mut decide = |call: &Call| {
-        let answer = vnetem::ServiceAnswer::Http {
+        let answer = vnetem::authz::ServiceAnswer::Http {
             status: 403,
             code: "AuthorizationFailure",
             text: "No.".to_owned(),

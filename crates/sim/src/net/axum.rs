@@ -5,7 +5,7 @@ use std::io;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
-use vnetem::Arrival;
+use vnetem::authz::Arrival;
 
 use super::{TcpListener, TcpStream};
 

@@ -10,7 +10,10 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use vnetem::{Arrival, Edge, Identity, ResourceId, ServiceAnswer};
+use vnetem::{
+    Edge, Identity, ResourceId,
+    authz::{Arrival, ServiceAnswer},
+};
 
 use super::address::resolve;
 use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};

@@ -7,7 +7,7 @@ use std::io;
 
 use futures_core::Stream;
 use tonic::transport::server::Connected;
-use vnetem::Arrival;
+use vnetem::authz::Arrival;
 
 use super::{TcpListener, TcpStream};
 

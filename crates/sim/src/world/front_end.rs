@@ -3,7 +3,7 @@
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
 
-use vnetem::{Arrival, Edge, Identity, ResourceId, ServiceId, Snapshot};
+use vnetem::{Edge, Identity, ResourceId, ServiceId, Snapshot, authz::Arrival};
 
 use crate::{Answer, App, Call, Refusal};
 

@@ -3,7 +3,7 @@
 use core::net::SocketAddrV4;
 use std::collections::BTreeMap;
 
-use vnetem::{Edge, Trace, Verdict};
+use vnetem::{Edge, Verdict, trace::Trace};
 use vnetem_packet::FiveTuple;
 
 use super::StationId;

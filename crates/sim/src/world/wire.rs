@@ -2,7 +2,10 @@
 //! bytes say.
 
 use bytes::Bytes;
-use vnetem::{Edge, Headers, Identity, ServiceId, TunnelDrop, TunnelPort, TunnelSettings};
+use vnetem::{
+    Edge, Headers, Identity, ServiceId,
+    tunnel::{TunnelDrop, TunnelPort, TunnelSettings},
+};
 use vnetem_packet::tunnel::{Encapsulated, Encapsulation, Tag, Tunnel, Underlay};
 
 /// A tunnel with both of its ends: the data plane's port, and the peer that speaks for the front

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::routing::get;
-use vnetem::Arrival;
+use vnetem::authz::Arrival;
 use vnetem_sim::net::Caller;
 use vnetem_sim::{BoxError, Outcome, Sim, TcpListener};
 
@@ -26,7 +26,7 @@ async fn server() -> Outcome {
 fn axum_handler_learns_its_caller() -> Result<(), BoxError> {
     let mut azure = Azure::new()?;
     let (vm, account) = (azure.vm(4), azure.account());
-    azure.network.enable_endpoint(azure.web, azure.storage, vnetem::Scope::Worldwide)?;
+    azure.network.enable_endpoint(azure.web, azure.storage, vnetem::control::Scope::Worldwide)?;
     let mut sim = Sim::new(azure.network, 1);
     sim.host("stdata", account, server);
     sim.client("vm-a", vm, async {

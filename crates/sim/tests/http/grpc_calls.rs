@@ -5,7 +5,7 @@ use core::time::Duration;
 use tokio::time::sleep;
 use tonic::Code;
 use tonic::transport::Server;
-use vnetem::Scope;
+use vnetem::control::Scope;
 use vnetem_sim::net::Incoming;
 use vnetem_sim::{BoxError, Outcome, Sim, TcpListener};
 

@@ -4,7 +4,11 @@ use core::time::Duration;
 use std::io::ErrorKind;
 
 use tokio::time::{Instant, sleep};
-use vnetem::{CloseMode, DefaultAction, RuleLimits, RuleSet, Scope, Settings};
+use vnetem::{
+    CloseMode, Settings,
+    authz::{DefaultAction, RuleLimits, RuleSet},
+    control::Scope,
+};
 use vnetem_sim::{BoxError, Outcome, Sim, SimError, check_deterministic};
 
 use crate::azure::Azure;

@@ -5,7 +5,9 @@ use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use vnetem::{
-    DefaultAction, Network, Outbound, ResourceId, RuleLimits, RuleSet, ServiceId, SubnetId,
+    Network, ResourceId, ServiceId, SubnetId,
+    authz::{DefaultAction, RuleLimits, RuleSet},
+    control::Outbound,
 };
 use vnetem_sim::{HostHandle, Outcome, Place, Sim, TcpListener, TcpStream};
 

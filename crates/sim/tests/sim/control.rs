@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use tokio::time::{Instant, sleep, sleep_until};
-use vnetem::Scope;
+use vnetem::control::Scope;
 use vnetem_sim::{BoxError, SimError, TcpStream};
 
 use crate::azure::{Azure, MILLISECOND, SECOND, ask};

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use vnetem::{
-    Arrival, DefaultAction, NextHop, NicId, Placement, PrivateEndpointState, RuleLimits, RuleSet,
-    RuleState, Scope, ServiceAnswer,
+    NicId,
+    authz::{Arrival, DefaultAction, RuleLimits, RuleSet, RuleState, ServiceAnswer},
+    control::{NextHop, Placement, PrivateEndpointState, Scope},
 };
 use vnetem_packet::{Headers, IcmpError, IcmpErrorKind};
 use vnetem_sim::net::Packets;
@@ -165,7 +166,7 @@ fn with_appliance(azure: &mut Azure) -> Result<NicId, BoxError> {
     let network = &mut azure.network;
     let alpha = network.vnet_named("alpha").unwrap();
     let edge = network.add_subnet(alpha, "edge", "10.0.9.0/24".parse()?)?;
-    let gateway = vnetem::Outbound::NatGateway(vec!["20.9.9.9".parse()?]);
+    let gateway = vnetem::control::Outbound::NatGateway(vec!["20.9.9.9".parse()?]);
     network.set_outbound(edge, gateway)?;
     let nic = network.add_nic(edge, "nva", [10, 0, 9, 4].into())?;
     network.set_ip_forwarding(nic, true)?;

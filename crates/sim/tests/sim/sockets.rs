@@ -299,7 +299,7 @@ fn overlapping_tenants_share_front_end() -> Result<(), BoxError> {
     let other = azure.network.add_subnet(beta, "app", "10.0.0.0/24".parse()?)?;
     let mut sim = {
         for subnet in [web, other] {
-            azure.network.enable_endpoint(subnet, storage, vnetem::Scope::Worldwide)?;
+            azure.network.enable_endpoint(subnet, storage, vnetem::control::Scope::Worldwide)?;
         }
         let place = Place::Resource(azure.stdata);
         let mut sim = Sim::new(azure.network, 1);
@@ -307,7 +307,9 @@ fn overlapping_tenants_share_front_end() -> Result<(), BoxError> {
             let listener = TcpListener::bind("0.0.0.0:80").await?;
             loop {
                 let (mut stream, peer) = listener.accept().await?;
-                let Some(vnetem::Arrival::Tunnel(identity)) = stream.arrival() else { panic!() };
+                let Some(vnetem::authz::Arrival::Tunnel(identity)) = stream.arrival() else {
+                    panic!()
+                };
                 let subnet = identity.subnet.0;
                 HostHandle::current()?.spawn(async move {
                     while stream.read_u8().await.is_ok() {

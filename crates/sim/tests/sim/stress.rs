@@ -5,7 +5,7 @@ use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
-use vnetem::Scope;
+use vnetem::control::Scope;
 use vnetem_sim::{
     BoxError, HostHandle, LinkSettings, Outcome, Place, Sim, SimError, TcpListener, TcpStream,
 };

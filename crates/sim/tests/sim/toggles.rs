@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
-use vnetem::Scope;
+use vnetem::control::Scope;
 use vnetem_sim::{BoxError, HostHandle, LinkSettings, Place, Sim, TcpListener, TcpStream};
 
 use crate::azure::{Azure, MILLISECOND, SECOND};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use vnetem::{BatchPacket, Edge, Rollout, SubnetId};
+use vnetem::{BatchPacket, Edge, SubnetId, control::Rollout};
 
 use super::craft::Conversation;
 use super::edit::Edit;

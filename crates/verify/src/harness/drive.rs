@@ -1,8 +1,10 @@
 //! Drives the data plane and the model alike, and compares them after each step.
 
 use vnetem::{
-    AccessVerdict, DenyReason, Direction, DropReason, Refusal, Step as TraceStep, Trace,
-    TranslationEvent,
+    AccessVerdict, DenyReason, DropReason,
+    authz::Refusal,
+    nat::{Direction, TranslationEvent},
+    trace::{Step as TraceStep, Trace},
 };
 
 use super::*;

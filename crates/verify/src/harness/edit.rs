@@ -5,9 +5,13 @@ use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    DenyMode, EditError, Endpoint, EndpointFirst, IdleMinutes, Network, NetworkPolicies, NextHop,
-    NicId, Outbound, OutboundRule, Peering, Placement, PrivateEndpointState, Rollout, Scope,
-    TagLevel, TiePolicy, Time, VnetEndpointPolicy,
+    EditError, Network, NicId, Time,
+    authz::DenyMode,
+    control::{
+        Endpoint, EndpointFirst, NetworkPolicies, NextHop, Outbound, OutboundRule, Peering,
+        Placement, PrivateEndpointState, Rollout, Scope, TagLevel, TiePolicy, VnetEndpointPolicy,
+    },
+    nat::IdleMinutes,
 };
 
 use super::pick;
@@ -90,7 +94,8 @@ impl Edit {
         let Ok(resource) = net.resource(id) else { return false };
         let asks = net.service(resource.service).map(|service| service.endpoint_first);
         let before: Vec<_> = resource.rules.subnets().map(|(subnet, _)| subnet).collect();
-        let lacks = |subnet: &vnetem::Subnet| !subnet.endpoints.contains_key(&resource.service);
+        let lacks =
+            |subnet: &vnetem::control::Subnet| !subnet.endpoints.contains_key(&resource.service);
         asks != Ok(EndpointFirst::NotAsked)
             && rules(world, self.to)
                 .vnet_rules()

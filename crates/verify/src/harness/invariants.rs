@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::said::{Disposition, Forward};
-use vnetem::{AccessVerdict, Cause, DenyReason, DropReason, Edge, EventKind};
+use vnetem::{AccessVerdict, DenyReason, DropReason, Edge, EventKind, nat::Cause};
 
 use super::planes::Planes;
 use super::world::is_inside;

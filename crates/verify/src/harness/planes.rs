@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use vnetem::{
-    Counters, DataPlane, Edge, Event, Generation, Settings, Shard, Sharding, Snapshot, Time, Trace,
-    TrafficCount, TranslationEvent, Transmit, Verdict,
+    Counters, DataPlane, Edge, Event, Generation, Settings, Shard, Sharding, Snapshot, Time,
+    TrafficCount, Transmit, Verdict, nat::TranslationEvent, trace::Trace,
 };
 
 /// All data planes of a network.

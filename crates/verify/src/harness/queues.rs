@@ -78,7 +78,6 @@ pub fn full_queues_keep_traces_true(
     if let Some(last) = calls.last() {
         side.take(last);
     }
-    let counters = side.plane.counters();
     let left = side.plane.queued();
     match left {
         (0, 0) => Ok(losses),

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
-use vnetem::{DropReason, EditError, Outbound, Scope, ServiceId, SubnetId};
+use vnetem::{
+    DropReason, EditError, ServiceId, SubnetId,
+    control::{Outbound, Scope},
+};
 use vnetem_packet::{
     AddressClass, FiveTuple, Fragment, Headers, Quote, Rewrite, rewrite, rewrite_quoting,
 };
@@ -225,7 +228,7 @@ impl Replay {
         let (edge, packet, talk) = joined.placed(setup, bytes);
         let forwarded = self.runner.send(edge, packet, Twist { kind: 0, at: 0 })?;
         let Some((forward, packet)) = forwarded else { return Ok(None) };
-        let is_forward = forward.direction == vnetem::Direction::Original;
+        let is_forward = forward.direction == vnetem::nat::Direction::Original;
         if let Some(talk) = talk.filter(|_| is_forward).and_then(|at| joined.talks.get_mut(at)) {
             let first = talk.far.is_none() || packet.part == crate::model::wire::Part::Whole;
             if first && packet.kind != crate::model::wire::Kind::IcmpError {

@@ -1,6 +1,9 @@
 //! Compares the list of effective routes and the words of a trace with the model.
 
-use vnetem::{EffectiveRoute, NextHop, RouteRemark, RouteState, Step as TraceStep, Trace};
+use vnetem::{
+    control::{EffectiveRoute, NextHop, RouteRemark, RouteState},
+    trace::{Step as TraceStep, Trace},
+};
 
 use super::world::DESTINATIONS;
 use super::*;
@@ -105,7 +108,7 @@ fn read(routes: &[EffectiveRoute], to: Ipv4Addr) -> Option<Result<NextHop, Optio
                 == caught
                     .service
                     .clone()
-                    .map(|name| RouteRemark::Tie(vnetem::TiePolicy::Documented, name));
+                    .map(|name| RouteRemark::Tie(vnetem::control::TiePolicy::Documented, name));
         within && !yields
     });
     if internal.is_some() { hop } else { Some(Err(caught.service.clone())) }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
-use vnetem::{DropReason, Protocol};
+use vnetem::{DropReason, EdgeId, Protocol};
 
 use super::*;
 use crate::toggling::toggle_under_tcp;
@@ -305,12 +305,18 @@ impl Hostile {
         let (mut count, mut seen) = (0_u64, BTreeSet::new());
         for flow in plane.flows() {
             count += 1;
-            let external_side = (flow.external_zone, flow.protocol, flow.external, flow.remote);
+            let outside = if flow.tuple.source == flow.internal { flow.to } else { flow.from };
+            // Everything public is one place.
+            let outside = match plane.snapshot().edge(outside, *flow.internal.ip()) {
+                Edge::Internet | Edge::Service { identity: None, .. } => EdgeId::INTERNET,
+                _ => outside,
+            };
+            let external_side = (outside, flow.tuple.protocol, flow.external, flow.remote);
             if !seen.insert(external_side) {
                 return Err(format!("two flows have {external_side:?} (INV-mapping-unique)"));
             }
             // An address that is translated one to one keeps any port.
-            let has_ports = matches!(flow.protocol, Protocol::TCP | Protocol::UDP);
+            let has_ports = matches!(flow.tuple.protocol, Protocol::TCP | Protocol::UDP);
             if has_ports && flow.external.port() == 0 && flow.internal.port() != 0 {
                 return Err(format!("port 0 was given: {flow:?} (INV-port-in-range)"));
             }

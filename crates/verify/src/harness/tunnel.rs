@@ -5,7 +5,10 @@
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use vnetem::packet::tunnel::{Encapsulation, Fragments, Key, Layout, Overlay, Tunnel, Underlay};
-use vnetem::{Edge, Identity, ServiceId, TunnelPort, TunnelSettings};
+use vnetem::{
+    Edge, Identity, ServiceId,
+    tunnel::{TunnelPort, TunnelSettings},
+};
 
 use crate::model::wire::{Packet, Part, TCP, folded, total};
 

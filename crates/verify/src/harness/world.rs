@@ -8,9 +8,11 @@ use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    Blocks, Edge, EditError, EndpointPolicy, EndpointPolicyId, LoadBalancerId, Network, NextHop,
-    NicId, Outbound, Placement, PolicyDefinition, PolicyService, PoolRules, PrivateEndpointId,
-    PrivateEndpointState, ResourceId, Scope, SecurityGroupId, ServiceId, SiteId, SubnetId, VnetId,
+    Edge, EditError, EndpointPolicyId, LoadBalancerId, Network, NicId, PrivateEndpointId,
+    ResourceId, SecurityGroupId, ServiceId, SiteId, SubnetId, VnetId,
+    authz::{EndpointPolicy, PolicyDefinition, PolicyService},
+    control::{NextHop, Outbound, Placement, PrivateEndpointState, Scope},
+    nat::{Blocks, PoolRules},
 };
 
 pub(crate) use groups::{FIRST_OF_TAGS, GROUPS, rules, said, security_group};

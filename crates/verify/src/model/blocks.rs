@@ -4,7 +4,7 @@
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
 
-use vnetem::{LoadBalancer, NicId};
+use vnetem::{NicId, control::LoadBalancer};
 
 /// Eight ports of an address, named by the first.
 type Eight = (Ipv4Addr, u16);

@@ -3,7 +3,8 @@
 
 use crate::said::Disposition;
 use vnetem::{
-    AccessVerdict, Cause, CloseMode, DenyMode, DropReason, Edge, EventKind, LoadBalancer,
+    AccessVerdict, CloseMode, DropReason, Edge, EventKind, authz::DenyMode, control::LoadBalancer,
+    nat::Cause,
 };
 
 use super::flow::{Flow, Stage, is_public, zone};

@@ -5,8 +5,9 @@ use core::time::Duration;
 
 use crate::said::Forward;
 use vnetem::{
-    AccessVerdict, Block, Cause, Direction, Edge, EventKind, Filtering, Network, NicId,
-    PrivateEndpointId, ServiceId, SiteId, SourceMode, SubnetId, Time, VnetId,
+    AccessVerdict, Edge, EventKind, Network, NicId, PrivateEndpointId, ServiceId, SiteId,
+    SourceMode, SubnetId, Time, VnetId,
+    nat::{Block, Cause, Direction, Filtering},
 };
 use vnetem_nat::{HoldDown, Timers};
 
@@ -104,7 +105,7 @@ pub struct Happening {
     /// The source that the far side sees.
     pub external: SocketAddrV4,
     /// The progress of the flow.
-    pub state: vnetem::State,
+    pub state: vnetem::nat::State,
 }
 
 /// The zone in which a tuple is unique.
@@ -192,8 +193,8 @@ impl Flow {
     }
 
     /// Returns the progress in the words of events.
-    fn state(&self) -> vnetem::State {
-        use vnetem::State as Told;
+    fn state(&self) -> vnetem::nat::State {
+        use vnetem::nat::State as Told;
         match &self.stage {
             Stage::Tombstone { cause, .. } => Told::Tombstone(*cause),
             Stage::Datagrams(answered) => match self.protocol {

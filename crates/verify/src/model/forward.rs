@@ -1,6 +1,6 @@
 //! Forwards a packet of a known flow: tracking, TTL, MTU of the next link, and rewriting.
 
-use vnetem::RuleDirection;
+use vnetem::authz::RuleDirection;
 
 use super::flow::first_packet;
 use super::*;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use vnetem::{Block, Blocks, PoolRules};
+use vnetem::nat::{Block, Blocks, PoolRules};
 
 use super::flow::Zone;
 use super::outbound::Piece;
@@ -122,7 +122,7 @@ impl Model {
     /// that has ports (T-08).
     pub(super) fn note_pair(&mut self, free: &Free, chosen: SocketAddrV4) {
         let all = free.pieces.iter().all(|piece| free_of(piece, &free.taken).next().is_some());
-        let is_choice = free.own.is_none() && free.rules.blocks == vnetem::Blocks::None;
+        let is_choice = free.own.is_none() && free.rules.blocks == vnetem::nat::Blocks::None;
         if is_choice && all && free.paired.is_none() {
             let (host, pieces, address) = (free.host, free.pieces.clone(), *chosen.ip());
             self.pairs.push(Pair { host, pieces, address });

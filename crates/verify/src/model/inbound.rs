@@ -1,7 +1,10 @@
 //! Packets from the public side without a flow. They go to an interface's own address, to a mapping
 //! whose filter lets them in, or are dropped (N-11, N-16, T-03, T-16, INV-unsolicited-dropped).
 
-use vnetem::{Block, Filtering, RuleDirection, TimerProfile};
+use vnetem::{
+    authz::RuleDirection,
+    nat::{Block, Filtering, TimerProfile},
+};
 
 use super::flow::{Tenant, first_packet};
 use super::*;

@@ -1,6 +1,6 @@
 //! Translation events (T-37; RFC 8158, RFC 6888 REQ-12).
 
-use vnetem::{Block, TranslationEventKind};
+use vnetem::nat::{Block, TranslationEventKind};
 
 use super::*;
 

@@ -2,7 +2,10 @@
 
 use core::net::SocketAddrV4;
 
-use vnetem::{LoosePickup, RuleDirection, TimerProfile};
+use vnetem::{
+    authz::RuleDirection,
+    nat::{LoosePickup, TimerProfile},
+};
 use vnetem_nat::Limits;
 
 use super::*;

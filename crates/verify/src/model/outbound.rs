@@ -4,8 +4,9 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::ops::RangeInclusive;
 
 use vnetem::{
-    Edge, IdleMinutes, LoadBalancer, Mapping, Network, NicId, Outbound, Peering, PoolRules,
-    TimerProfile,
+    Edge, Network, NicId,
+    control::{LoadBalancer, Outbound, Peering},
+    nat::{IdleMinutes, Mapping, PoolRules, TimerProfile},
 };
 
 use super::route::service_at;

@@ -1,6 +1,9 @@
 //! Says which endpoint of a subnet does not take a packet, and why, by scanning the intent.
 
-use vnetem::{NextHop, PassedOver, ServiceId, TiePolicy};
+use vnetem::{
+    ServiceId,
+    control::{NextHop, PassedOver, TiePolicy},
+};
 
 use super::*;
 

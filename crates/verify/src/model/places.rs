@@ -1,6 +1,6 @@
 //! Finds the sender of a packet, its path, and the flow of an ICMP error.
 
-use vnetem::{Identity, Refusal, ServiceId};
+use vnetem::{Identity, ServiceId, authz::Refusal};
 
 use super::outbound::method_to;
 use super::*;
@@ -59,7 +59,7 @@ impl Model {
             }
             Edge::Service { service, identity } => {
                 let own = route::service_at(net, source).is_some_and(|(owner, _)| owner == service);
-                // An answer is for whom it is addressed to.
+                // The destination says which caller is answered.
                 let identity = identity.map(|it| Identity { address: destination, ..it });
                 (Edge::Service { service, identity }, own)
             }
@@ -174,8 +174,8 @@ impl Model {
             return AccessVerdict::Refused(Refusal::NotInEndpointPolicy);
         }
         match resource.rules.judge(arrival) {
-            vnetem::Access::Allowed(_) => AccessVerdict::Allowed,
-            vnetem::Access::Refused(refusal) => AccessVerdict::Refused(refusal),
+            vnetem::authz::Access::Allowed(_) => AccessVerdict::Allowed,
+            vnetem::authz::Access::Refused(refusal) => AccessVerdict::Refused(refusal),
         }
     }
 

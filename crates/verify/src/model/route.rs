@@ -5,9 +5,11 @@ use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    Edge, Identity, Network, NextHop, Peering, PrivateEndpoint, PrivateEndpointState, Scope,
-    Service, ServiceId, Site, SiteId, Subnet, SubnetId, TagLevel, TiePolicy, VnetEndpointPolicy,
-    VnetId,
+    Edge, Identity, Network, ServiceId, SiteId, SubnetId, VnetId,
+    control::{
+        NextHop, Peering, PrivateEndpoint, PrivateEndpointState, Scope, Service, Site, Subnet,
+        TagLevel, TiePolicy, VnetEndpointPolicy,
+    },
 };
 
 use super::outbound::{Method, method_to};

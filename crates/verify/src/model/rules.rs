@@ -1,7 +1,7 @@
 //! State that flows share by the rules of their pool: limits of an internal address, ports of an
 //! internal socket (T-01 to T-03, T-10).
 
-use vnetem::{Block, OnExhaustion, PoolRules, TimerProfile};
+use vnetem::nat::{Block, OnExhaustion, PoolRules, TimerProfile};
 use vnetem_nat::{HoldDown, Limits, Timers};
 
 use super::flow::{Tenant, Zone};

@@ -1,7 +1,7 @@
 //! Security groups, by reading the rules from the lowest number on (P-08 to P-15, P-28, P-31,
 //! L-04).
 
-use vnetem::{Action, PortRange, RuleDirection, SecurityRule, Selector};
+use vnetem::authz::{Action, PortRange, RuleDirection, SecurityRule, Selector};
 
 use super::wire::UDP;
 use super::*;

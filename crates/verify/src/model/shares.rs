@@ -3,7 +3,11 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::said::Disposition;
-use vnetem::{Block, DropReason, Edge, Filtering, Outbound, ServiceId, SubnetId};
+use vnetem::{
+    DropReason, Edge, ServiceId, SubnetId,
+    control::Outbound,
+    nat::{Block, Filtering},
+};
 
 use super::flow::{Flow, Share, Tenant, Zone};
 use super::route;

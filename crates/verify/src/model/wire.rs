@@ -6,7 +6,7 @@ mod write;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use etherparse::{Ipv4HeaderSlice, TcpHeaderSlice, UdpHeaderSlice};
-use vnetem::Malformed;
+use vnetem::packet::Malformed;
 
 pub(crate) use write::{
     clamp, error_about, finish, finish_header, readdress, readdress_error, reset, reset_answering,

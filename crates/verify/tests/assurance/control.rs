@@ -4,7 +4,10 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use vnetem::{DataPlane, DropReason, Edge, EditError, NextHop, Scope, Settings, SourceMode, Time};
+use vnetem::{
+    DataPlane, DropReason, Edge, EditError, Settings, SourceMode, Time,
+    control::{NextHop, Scope},
+};
 use vnetem_verify::said::{Disposition, Forward};
 
 use crate::rig::{ACCOUNT, BYSTANDER, FILM, Rig, bytes, dropped, is_forwarded, net, pool};

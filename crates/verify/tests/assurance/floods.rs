@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use vnetem::{DropReason, Edge, Headers, Malformed, Settings};
+use vnetem::{DropReason, Edge, Headers, Settings, packet::Malformed};
 use vnetem_packet_text::fragments;
 use vnetem_verify::said::Disposition;
 

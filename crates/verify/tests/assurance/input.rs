@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vnetem::packet::{Checksums, TransportChecksum};
-use vnetem::{DropReason, Edge, Headers, Malformed, Scope, Settings};
+use vnetem::{DropReason, Edge, Headers, Settings, control::Scope, packet::Malformed};
 use vnetem_packet_text::fragments;
 use vnetem_verify::said::Disposition;
 use vnetem_verify::toggling::toggle_under_tcp;

@@ -1,6 +1,6 @@
 //! Faults 18 to 22: full tables.
 
-use vnetem::{DropReason, Edge, EditError, Headers, Scope, Settings};
+use vnetem::{DropReason, Edge, EditError, Headers, Settings, control::Scope};
 use vnetem_packet_text::fragments;
 
 use crate::rig::{ACCOUNT, FILM, Rig, bytes, dropped, is_forwarded, net, pool, small};
@@ -109,7 +109,7 @@ fn fault_21_output_not_taken() {
 #[test]
 fn fault_22_no_room_in_the_control_plane() {
     let mut rig = Rig::new(Settings::replayable(0));
-    for number in 1..vnetem::MAX_SERVICES {
+    for number in 1..vnetem::control::MAX_SERVICES {
         rig.network.add_service(&format!("s{number}"), &[]).unwrap();
     }
     rig.apply();

@@ -7,8 +7,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use vnetem::packet::Checksums;
 use vnetem::{
-    DataPlane, DropReason, Edge, Headers, Ipv4Net, Network, Outbound, PoolRules, ServiceId,
-    Settings, SourceMode, SubnetId, Time, Transmit, VnetId,
+    DataPlane, DropReason, Edge, Headers, Ipv4Net, Network, ServiceId, Settings, SourceMode,
+    SubnetId, Time, Transmit, VnetId, control::Outbound, nat::PoolRules,
 };
 use vnetem_packet_text::Packet;
 use vnetem_verify::said::Disposition;

@@ -149,12 +149,12 @@ pub(super) fn next_hop<'a>(
         {
             Err(EditError::Unknown { kind: "VPN connection to", name: site.to_string() })
         }
-        NextHop::InterfaceEndpoint(id) => Err(EditError::Unknown {
+        NextHop::InterfaceEndpoint(id) => Err(EditError::Unsupported {
             kind: "user route by private endpoint to",
             name: id.to_string(),
         }),
         NextHop::VnetPeering(peer) => {
-            Err(EditError::Unknown { kind: "user route by peering to", name: peer.to_string() })
+            Err(EditError::Unsupported { kind: "user route by peering to", name: peer.to_string() })
         }
         _ => Ok(()),
     }

@@ -190,9 +190,9 @@ impl Network {
     /// As [`Network::set_rules`], or the user may not join a subnet that has no rule yet.
     pub fn set_rules_as(
         &mut self,
-        user: &Permissions,
         id: ResourceId,
         rules: impl Into<Firewall>,
+        user: &Permissions,
     ) -> Result<(), EditError> {
         let rules = rules.into();
         let before: BTreeSet<_> =
@@ -215,10 +215,10 @@ impl Network {
     /// As [`Network::enable_endpoint`], or the user may not write the virtual network.
     pub fn enable_endpoint_as(
         &mut self,
-        user: &Permissions,
         id: SubnetId,
         service: ServiceId,
         scope: Scope,
+        user: &Permissions,
     ) -> Result<(), EditError> {
         let vnet = self.subnet(id)?.vnet;
         if !user.write.contains(&vnet) {

@@ -18,6 +18,7 @@ use crate::{
 /// Why a packet would end as it would. Making one changes nothing; the packet's bytes and all
 /// counters stay as they are (INV-trace-equals-verdict).
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Trace {
     snapshot: Arc<Snapshot>,
     /// Where the packet would enter.
@@ -43,6 +44,7 @@ impl Trace {
 
 /// One step of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Step {
     /// What the flow table said.
     Flow(FlowStep),
@@ -138,6 +140,7 @@ pub enum Step {
 /// whether the path inside one region is on, which it is for Storage unless it is switched off
 /// (C-03).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum RegionChoice {
     /// They are one. With the path on the service sees the private source and no identity.
     Same(bool),
@@ -149,6 +152,7 @@ pub enum RegionChoice {
 
 /// What the flow table said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FlowStep {
     /// No flow has this tuple.
     Miss,

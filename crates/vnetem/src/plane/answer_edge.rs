@@ -5,7 +5,7 @@ use vnetem_packet::{FiveTuple, Headers, Quote, Transport};
 
 use super::DataPlane;
 use crate::EdgeId;
-use crate::snapshot::{PlaceView, SubnetView};
+use crate::snapshot::PlaceView;
 
 impl DataPlane {
     /// Returns the edge by which a service's packet enters that answers a flow; `None` if no flow
@@ -30,20 +30,17 @@ impl DataPlane {
 
     fn asked_over_endpoint(&self, now: Time, answer: &FiveTuple) -> Option<EdgeId> {
         let service = self.snapshot.service_at(*answer.source.ip())?;
-        let subnets = || {
-            self.snapshot.places.iter().flatten().filter_map(|place| match place {
-                PlaceView::Subnet(view) => Some(view),
-                PlaceView::Site(_) => None,
-            })
-        };
-        let asked = |id| {
-            let edges = [EdgeId::endpoint(service, id), EdgeId::same_region(service, id)];
-            edges.into_iter().find_map(|edge| self.asked_in(now, edge.zone(), answer))
-        };
-        let is_near = |view: &SubnetView| view.prefix.contains(answer.destination.ip());
-        // An appliance may have forwarded the question from another subnet than its own.
-        let near = subnets().filter(|view| is_near(view)).find_map(|view| asked(view.id));
-        near.or_else(|| subnets().filter(|view| !is_near(view)).find_map(|view| asked(view.id)))
+        let subnets = self.snapshot.places.iter().flatten().filter_map(|place| match place {
+            PlaceView::Subnet(view) => Some(view),
+            PlaceView::Site(_) => None,
+        });
+        // An interface that forwards brings sources that are not the subnet's.
+        let near = subnets
+            .filter(|view| view.prefix.contains(answer.destination.ip()) || !view.nics.is_empty());
+        let mut edges = near.flat_map(|view| {
+            [EdgeId::endpoint(service, view.id), EdgeId::same_region(service, view.id)]
+        });
+        edges.find_map(|edge| self.asked_in(now, edge.zone(), answer))
     }
 
     fn asked_over_private_endpoint(&self, now: Time, answer: &FiveTuple) -> Option<EdgeId> {

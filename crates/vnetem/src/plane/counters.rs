@@ -19,6 +19,7 @@ pub struct TrafficCount {
 /// + transmitted + denied + dropped + queued`, where `queued` are packets of our own making that
 /// wait for [`poll_transmit`](crate::DataPlane::poll_transmit).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counters {
     /// Packets handed to [`process`](crate::DataPlane::process).
     pub received: TrafficCount,

@@ -10,6 +10,7 @@ use crate::pipeline::decision::CachedDecision;
 /// Something that happened to a flow; events come in the order in which things happened
 /// (INV-events-in-order).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Event {
     /// When.
     pub at: Time,
@@ -25,6 +26,7 @@ pub struct Event {
 
 /// What happened to a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EventKind {
     /// It was opened.
     Opened,
@@ -33,6 +35,17 @@ pub enum EventKind {
     Closed(Cause),
     /// It is gone: the last event of every flow that was opened.
     Ended(Cause),
+}
+
+impl EventKind {
+    /// Returns why a flow was closed or is gone; `None` of one that was opened.
+    #[must_use]
+    pub const fn cause(self) -> Option<Cause> {
+        match self {
+            Self::Opened => None,
+            Self::Closed(cause) | Self::Ended(cause) => Some(cause),
+        }
+    }
 }
 
 impl Event {

@@ -13,6 +13,7 @@ use crate::{Counters, Event, EventKind, Settings};
 /// Something that happened to a translation: the events of RFC 8158 that concern this translator
 /// (T-37; RFC 6888 REQ-12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TranslationEvent {
     /// When.
     pub at: Time,
@@ -30,6 +31,7 @@ pub struct TranslationEvent {
 
 /// What happened to a translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TranslationEventKind {
     /// A translated flow was opened.
     SessionCreated,

@@ -10,6 +10,7 @@ use crate::{Counters, Edge};
 
 /// A packet that the data plane made.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Transmit {
     /// The edge by which it leaves.
     pub to: Edge,

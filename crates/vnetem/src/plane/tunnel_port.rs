@@ -62,6 +62,7 @@ pub struct TunnelCounters {
 
 /// Why a packet did not get through a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum TunnelDrop {
     /// It does not leave over an endpoint of the port's service.
     OtherEdge,

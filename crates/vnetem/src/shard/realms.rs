@@ -37,7 +37,7 @@ pub(super) struct Realms {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Node {
+pub(super) enum Node {
     Vnet(VnetId),
     Site(SiteId),
 }

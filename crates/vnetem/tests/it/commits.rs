@@ -5,10 +5,14 @@ use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
 use vnetem::{
-    Action, DataPlane, DefaultAction, Edge, EndpointPolicy, EndpointPolicyId, Firewall, Network,
-    NextHop, NicId, Outbound, PolicyDefinition, PolicyService, PortRange, ResourceId,
-    RuleDirection, RuleLimits, RuleProtocol, RuleSet, RuleState, Scope, SecurityGroup,
-    SecurityGroupId, SecurityRule, ServiceId, Settings, SiteId, SubnetId, Time, VnetId,
+    DataPlane, Edge, EndpointPolicyId, Network, NicId, ResourceId, SecurityGroupId, ServiceId,
+    Settings, SiteId, SubnetId, Time, VnetId,
+    authz::{
+        Action, DefaultAction, EndpointPolicy, Firewall, PolicyDefinition, PolicyService,
+        PortRange, RuleDirection, RuleLimits, RuleProtocol, RuleSet, RuleState, SecurityGroup,
+        SecurityRule,
+    },
+    control::{NextHop, Outbound, Scope},
 };
 
 use crate::packets::{end, net, segment};

@@ -5,8 +5,10 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use vnetem::{
-    DefaultAction, EditError, EffectiveRoute, Ipv4Net, Network, NextHop, Outbound, PoolRules,
-    RouteSource, RouteState, RuleLimits, RuleSet, Scope, ServiceId, SiteId, SubnetId, VnetId,
+    EditError, Ipv4Net, Network, ServiceId, SiteId, SubnetId, VnetId,
+    authz::{DefaultAction, RuleLimits, RuleSet},
+    control::{EffectiveRoute, NextHop, Outbound, RouteSource, RouteState, Scope},
+    nat::PoolRules,
 };
 
 use crate::base;
@@ -149,7 +151,7 @@ fn refused_edit_names_parts_changes_nothing() {
         ),
         (
             |w| w.network.set_route(w.web, net("0.0.0.0/0"), NextHop::VnetPeering(w.beta)),
-            "there is no user route by peering to vnet#1",
+            "user route by peering to vnet#1 is not supported",
         ),
         (
             |w| w.network.set_route(w.web, net("10.0.0.1/8"), NextHop::None),

@@ -5,10 +5,12 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use vnetem::{
-    AccessVerdict, Cause, CloseMode, DataPlane, DefaultAction, DenyMode, DenyReason, Disposition,
-    DropReason, Edge, EventKind, Forward, Headers, IpRule, Ipv4Net, Network, NextHop, NicId,
-    Outbound, OutboundRule, Protocol, Refusal, RuleLimits, RuleSet, RuleState, Scope, ServiceId,
-    Settings, SourceMode, SubnetId, Time, Transmit, VnetId,
+    AccessVerdict, CloseMode, DataPlane, DenyReason, Disposition, DropReason, Edge, EventKind,
+    Forward, Headers, Ipv4Net, Network, NicId, Protocol, ServiceId, Settings, SourceMode, SubnetId,
+    Time, Transmit, VnetId,
+    authz::{DefaultAction, DenyMode, IpRule, Refusal, RuleLimits, RuleSet, RuleState},
+    control::{NextHop, Outbound, OutboundRule, Scope},
+    nat::Cause,
 };
 
 use crate::packets::{datagram, end, ip, net, segment, summed};

@@ -2,10 +2,13 @@
 //! by, and nobody else speaks for it.
 
 use vnetem::{
-    Arrival, DataPlane, DefaultAction, Disposition, DropReason, Edge, Headers, Identity, Network,
-    NetworkPolicies, NextHop, Outbound, Peering, Placement, PrivateEndpointId,
-    PrivateEndpointState, Refusal, ResourceId, RuleLimits, RuleSet, Scope, ServiceAnswer, Settings,
-    SiteId, SubnetId, TiePolicy, Time,
+    DataPlane, Disposition, DropReason, Edge, Headers, Identity, Network, PrivateEndpointId,
+    ResourceId, Settings, SiteId, SubnetId, Time,
+    authz::{Arrival, DefaultAction, Refusal, RuleLimits, RuleSet, ServiceAnswer},
+    control::{
+        NetworkPolicies, NextHop, Outbound, Peering, Placement, PrivateEndpointState, Scope,
+        TiePolicy,
+    },
 };
 
 use crate::base::{World, world};

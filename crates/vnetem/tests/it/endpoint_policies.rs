@@ -4,9 +4,12 @@
 use std::net::Ipv4Addr;
 
 use vnetem::{
-    Access, Arrival, DataPlane, DefaultAction, Edge, EndpointPolicy, EndpointPolicyId, Firewall,
-    Grant, Identity, Outbound, Placement, PolicyDefinition, PolicyService, Refusal, RuleLimits,
-    RuleSet, RuleState, Scope, Settings, Time, VnetId,
+    DataPlane, Edge, EndpointPolicyId, Identity, Settings, Time, VnetId,
+    authz::{
+        Access, Arrival, DefaultAction, EndpointPolicy, Firewall, Grant, PolicyDefinition,
+        PolicyService, Refusal, RuleLimits, RuleSet, RuleState,
+    },
+    control::{Outbound, Placement, Scope},
 };
 
 use crate::base::{self, World};

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use vnetem::packet::{IcmpError, IcmpErrorKind};
 use vnetem::{
-    Cause, DataPlane, Disposition, DropReason, Edge, Event, EventKind, Headers, Network, Outbound,
-    PoolRules, Settings, State, SubnetId, Time,
+    DataPlane, Disposition, DropReason, Edge, Event, EventKind, Headers, Network, Settings,
+    SubnetId, Time,
+    control::Outbound,
+    nat::{Cause, PoolRules, State},
 };
 
 use crate::packets::{datagram, end, ip, net, process, segment};

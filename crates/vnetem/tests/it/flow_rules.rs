@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use vnetem::packet::{IcmpError, IcmpErrorKind};
 use vnetem::{
-    Action, Cause, DataPlane, Disposition, DropReason, Edge, EventKind, Headers, Network, NextHop,
-    Outbound, PortRange, RuleDirection, RuleProtocol, SecurityGroup, SecurityRule, Selector,
-    ServiceId, Settings, SubnetId, Time, VnetId,
+    DataPlane, Disposition, DropReason, Edge, EventKind, Headers, Network, ServiceId, Settings,
+    SubnetId, Time, VnetId,
+    authz::{
+        Action, PortRange, RuleDirection, RuleProtocol, SecurityGroup, SecurityRule, Selector,
+    },
+    control::{NextHop, Outbound},
+    nat::Cause,
 };
 
 use crate::base;

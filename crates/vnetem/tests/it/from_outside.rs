@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use vnetem::packet::{TcpFlags, Transport};
 use vnetem::{
-    Action, CloseMode, DataPlane, DenyReason, Disposition, DropReason, Edge, EdgeId, Headers, Mtu,
-    Network, NextHop, NicId, Outbound, PoolRules, PortRange, RuleDirection, RuleProtocol,
-    SecurityGroup, SecurityRule, Selector, Settings, SubnetId, Time, Transmit,
+    CloseMode, DataPlane, DenyReason, Disposition, DropReason, Edge, EdgeId, Headers, Mtu, Network,
+    NicId, Settings, SubnetId, Time, Transmit,
+    authz::{
+        Action, PortRange, RuleDirection, RuleProtocol, SecurityGroup, SecurityRule, Selector,
+    },
+    control::{NextHop, Outbound},
+    nat::PoolRules,
 };
 
 use crate::packets::{datagram, end, ip, net, process, segment};

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use vnetem::packet::{Checksums, IcmpError, IcmpErrorKind, Quote, Rewrite, rewrite};
 use vnetem::{
-    BatchPacket, Cause, DataPlane, Disposition, DropReason, Edge, EventKind, Filtering, Headers,
-    Mapping, Network, NextHop, Outbound, PoolRules, Settings, SourceMode, State, SubnetId, Time,
-    Transmit,
+    BatchPacket, DataPlane, Disposition, DropReason, Edge, EventKind, Headers, Network, Settings,
+    SourceMode, SubnetId, Time, Transmit,
+    control::{NextHop, Outbound},
+    nat::{Cause, Filtering, Mapping, PoolRules, State},
 };
 
 use crate::packets::{datagram, end, ip, net, process, segment};
@@ -232,7 +233,8 @@ fn t_33_whole_connection_can_hairpin() {
     let (public_a, public_b) = world.connection();
     let (a, b) = (world.a, world.b);
     let states = |world: &World| -> Vec<_> {
-        let of_turn = |flow: &&vnetem::Flow<_>| flow.remote == public_a || flow.remote == public_b;
+        let of_turn =
+            |flow: &&vnetem::nat::Flow| flow.remote == public_a || flow.remote == public_b;
         world.plane.flows().collect::<Vec<_>>().iter().filter(of_turn).map(|it| it.state).collect()
     };
     assert_eq!(states(&world), [State::Established; 2]);

@@ -4,8 +4,10 @@ use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use vnetem::{
-    DataPlane, Disposition, Edge, EditError, IdleMinutes, LoadBalancerId, Network, NicId, Outbound,
-    OutboundRule, PoolRules, Settings, State, SubnetId, Time, TimerProfile, Timers,
+    DataPlane, Disposition, Edge, EditError, LoadBalancerId, Network, NicId, Settings, SubnetId,
+    Time,
+    control::{Outbound, OutboundRule},
+    nat::{IdleMinutes, PoolRules, State, TimerProfile, Timers},
 };
 
 use crate::packets::{datagram, end, ip, net, segment};
@@ -144,7 +146,7 @@ fn n_15_changed_timeout_binds_new_connections() {
     let edge = Edge::Subnet(world.subnets[1]);
     let internal = world.connection(edge, "10.0.1.4:50001");
     world.network.set_gateway_idle(world.subnets[1], minutes(5)).unwrap();
-    let hop = vnetem::NextHop::None;
+    let hop = vnetem::control::NextHop::None;
     world.network.set_route(world.subnets[1], net("198.51.100.0/24"), hop).unwrap();
     world.apply();
     world.forward(edge, segment(internal, end(REMOTE), "A", (1001, 5001), &[]));

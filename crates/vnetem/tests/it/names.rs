@@ -1,8 +1,9 @@
 //! What the name of a resource means to a client.
 
 use vnetem::{
-    EditError, Firewall, Network, PrivateEndpointState, RuleLimits, RuleSet, ServiceId, VnetId,
-    ZoneLink,
+    EditError, Network, ServiceId, VnetId,
+    authz::{Firewall, RuleLimits, RuleSet},
+    control::{PrivateEndpointState, ZoneLink},
 };
 
 struct Named {
@@ -16,7 +17,7 @@ fn world() -> Named {
     let mut network = Network::new();
     let storage = network.add_service("storage", &["52.239.0.0/16".parse().unwrap()]).unwrap();
     let open = || {
-        let rules = RuleSet::new(RuleLimits::STORAGE, vnetem::DefaultAction::Allow);
+        let rules = RuleSet::new(RuleLimits::STORAGE, vnetem::authz::DefaultAction::Allow);
         Firewall::Storage(rules)
     };
     let mut vnets = Vec::new();

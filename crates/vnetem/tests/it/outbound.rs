@@ -5,8 +5,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use vnetem::{
-    DataPlane, Disposition, DropReason, Edge, EditError, IdleMinutes, LoadBalancerId, Network,
-    NicId, Outbound, OutboundRule, Settings, SourceMode, Time, Timers, VnetId,
+    DataPlane, Disposition, DropReason, Edge, EditError, LoadBalancerId, Network, NicId, Settings,
+    SourceMode, Time, VnetId,
+    control::{Outbound, OutboundRule},
+    nat::{IdleMinutes, Timers},
 };
 
 use crate::packets::{datagram, end, ip, net};

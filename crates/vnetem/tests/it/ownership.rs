@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use vnetem::{
-    Access, Action, Arrival, Caller, DefaultAction, EventHubsVersion, Firewall, Network,
-    OrderedRule, OrderedRules, Permissions, Placement, PublicAccess, RuleLimits, RuleSet,
-    RuleState, Scope, SubnetId,
+    Network, SubnetId,
+    authz::{
+        Access, Action, Arrival, Caller, DefaultAction, EventHubsVersion, Firewall, OrderedRule,
+        OrderedRules, PublicAccess, RuleLimits, RuleSet, RuleState,
+    },
+    control::{Permissions, Placement, Scope},
 };
 
 use crate::base::{World, world};
@@ -54,9 +57,9 @@ fn f_15_firewall_ignores_control_plane_calls() {
     for round in 0..2 {
         let mut open = letting_in(w.web);
         open.add_ip_rule("198.51.100.7".parse().unwrap()).unwrap();
-        assert_eq!(w.network.set_rules_as(&user, id, open), Ok(()), "{round}");
+        assert_eq!(w.network.set_rules_as(id, open, &user), Ok(()), "{round}");
         assert!(is_let_in(&mut w.network));
-        assert_eq!(w.network.set_rules_as(&user, id, nobody.clone()), Ok(()), "{round}");
+        assert_eq!(w.network.set_rules_as(id, nobody.clone(), &user), Ok(()), "{round}");
         assert!(!is_let_in(&mut w.network));
     }
     let copy = Ipv4Addr::new(52, 239, 2, 9);
@@ -125,19 +128,19 @@ fn rule_needs_permission_to_join_subnet() {
     let open = RuleSet::new(RuleLimits::UNSTATED, DefaultAction::Deny);
     let id = w.network.add_resource(w.storage, "acct", ACCOUNT, open.clone()).unwrap();
     let user = Permissions { write: BTreeSet::from([w.alpha]), join: BTreeSet::from([db]) };
-    let refused = w.network.set_rules_as(&user, id, letting_in(w.web)).unwrap_err();
+    let refused = w.network.set_rules_as(id, letting_in(w.web), &user).unwrap_err();
     assert_eq!(
         refused.to_string(),
         "Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action is not permitted on subnet web"
     );
     assert_eq!(w.network.resource(id).unwrap().rules, Firewall::Other(open));
-    assert_eq!(w.network.set_rules_as(&user, id, letting_in(db)), Ok(()));
+    assert_eq!(w.network.set_rules_as(id, letting_in(db), &user), Ok(()));
     // A rule that stands may stay in what somebody else writes.
     let nobody = Permissions::default();
-    assert_eq!(w.network.set_rules_as(&nobody, id, letting_in(db)), Ok(()));
+    assert_eq!(w.network.set_rules_as(id, letting_in(db), &nobody), Ok(()));
 
-    assert_eq!(w.network.enable_endpoint_as(&user, w.web, w.storage, Scope::Worldwide), Ok(()));
-    let refused = w.network.enable_endpoint_as(&nobody, db, w.storage, Scope::Worldwide);
+    assert_eq!(w.network.enable_endpoint_as(w.web, w.storage, Scope::Worldwide, &user), Ok(()));
+    let refused = w.network.enable_endpoint_as(db, w.storage, Scope::Worldwide, &nobody);
     assert_eq!(
         refused.unwrap_err().to_string(),
         "Microsoft.Network/virtualNetworks/write is not permitted on vnet alpha"

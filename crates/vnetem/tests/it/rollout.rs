@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use etherparse::PacketBuilder;
 use vnetem::{
-    Access, Arrival, Cause, DataPlane, DefaultAction, Disposition, Edge, Endpoint, EventKind,
-    Identity, IpRule, Network, Outbound, ProvisioningState, ResourceId, Rollout, RuleLimits,
-    RuleSet, Scope, ServiceId, Settings, SubnetId, Time,
+    DataPlane, Disposition, Edge, EventKind, Identity, Network, ResourceId, ServiceId, Settings,
+    SubnetId, Time,
+    authz::{Access, Arrival, DefaultAction, IpRule, RuleLimits, RuleSet},
+    control::{Endpoint, Outbound, ProvisioningState, Rollout, Scope},
+    nat::Cause,
 };
 
 const QUARTER: Duration = Duration::from_secs(15 * 60);

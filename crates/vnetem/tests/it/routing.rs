@@ -4,8 +4,8 @@
 use std::net::Ipv4Addr;
 
 use vnetem::{
-    Choice, Ipv4Net, Network, NextHop, NextHopType, Outbound, RouteSource, RouteState, Scope,
-    ServiceId, SiteId, SubnetId, TagLevel, VnetId,
+    Ipv4Net, Network, ServiceId, SiteId, SubnetId, VnetId,
+    control::{Choice, NextHop, NextHopType, Outbound, RouteSource, RouteState, Scope, TagLevel},
 };
 
 use crate::base;
@@ -184,7 +184,7 @@ fn r_12_next_hops_of_user_routes() {
         assert_eq!(set(network, hop), Ok(()), "{hop}");
     }
     let peering = set(network, NextHop::VnetPeering(gamma)).unwrap_err();
-    assert_eq!(peering, "there is no user route by peering to vnet#1");
+    assert_eq!(peering, "user route by peering to vnet#1 is not supported");
     let public = set(network, NextHop::VirtualAppliance(ip("8.8.8.8"))).unwrap_err();
     assert_eq!(public, "next hop 8.8.8.8: an appliance needs a private address");
     // What a route leads to cannot be taken away under it (INV-used-object-kept).

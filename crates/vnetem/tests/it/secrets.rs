@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use vnetem::{
-    Applied, DataPlane, Disposition, Edge, EditError, Headers, Mtu, Network, Outbound, Rollout,
-    Settings, Time,
+    Applied, DataPlane, Disposition, Edge, EditError, Headers, Mtu, Network, Settings, Time,
+    control::{Outbound, Rollout},
 };
 
 use crate::packets::{datagram, end, ip, net, process};

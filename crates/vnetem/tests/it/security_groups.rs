@@ -2,9 +2,13 @@
 //! does to live flows.
 
 use vnetem::{
-    Action, DataPlane, DenyReason, Disposition, Edge, EditError, Ipv4Net, Network, NextHop, NicId,
-    Outbound, PortRange, RuleDirection, RuleProtocol, Scope, SecurityGroup, SecurityGroupId,
-    SecurityRule, SecurityRuleError, ServiceId, Settings, SubnetId, Time, VnetId,
+    DataPlane, DenyReason, Disposition, Edge, EditError, Ipv4Net, Network, NicId, SecurityGroupId,
+    ServiceId, Settings, SubnetId, Time, VnetId,
+    authz::{
+        Action, PortRange, RuleDirection, RuleProtocol, SecurityGroup, SecurityRule,
+        SecurityRuleError,
+    },
+    control::{NextHop, Outbound, Scope},
 };
 
 use crate::base;

@@ -4,9 +4,12 @@
 use core::time::Duration;
 
 use vnetem::{
-    DataPlane, DefaultAction, Edge, EditError, EndpointFirst, Firewall, MissingEndpoint, Outbound,
-    PassedOver, Placement, RegionChoice, ResourceId, Rollout, RouteState, RuleLimits, RuleSet,
-    RuleState, Scope, Settings, Step, SubnetId, Time, Trace,
+    DataPlane, Edge, EditError, ResourceId, Settings, SubnetId, Time,
+    authz::{DefaultAction, Firewall, RuleLimits, RuleSet, RuleState},
+    control::{
+        EndpointFirst, MissingEndpoint, Outbound, PassedOver, Placement, Rollout, RouteState, Scope,
+    },
+    trace::{RegionChoice, Step, Trace},
 };
 
 use crate::base::{World, world};

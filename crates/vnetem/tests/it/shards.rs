@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use etherparse::PacketBuilder;
 use vnetem::{
-    DataPlane, Direction, Disposition, DropReason, Edge, EdgeId, Headers, Network, NextHop,
-    Outbound, Scope, Settings, Shard, Sharding, Snapshot, SourceMode, Time, Verdict,
+    DataPlane, Disposition, Domains, DropReason, Edge, EdgeId, Headers, Network, Settings, Shard,
+    Sharding, Snapshot, SourceMode, Time, Verdict,
+    control::{NextHop, Outbound, Scope},
+    nat::Direction,
 };
 
 use crate::packets::{datagram, fragments, ip, net, segment};
@@ -52,7 +54,7 @@ fn network() -> (Arc<Snapshot>, Vec<(Edge, [u8; 3])>) {
                 addresses: vec![ip("20.1.2.1")],
                 first_port: 5000,
                 last_port: 20_000,
-                rules: vnetem::PoolRules::default(),
+                rules: vnetem::nat::PoolRules::default(),
             },
         )
         .unwrap();
@@ -227,7 +229,8 @@ fn t_35_portless_answer_finds_its_flow() {
     let mut network = Network::new();
     let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
     let web = network.add_subnet(alpha, "web", net("10.0.0.0/24")).unwrap();
-    let rules = vnetem::PoolRules { other_protocols: true, ..vnetem::PoolRules::default() };
+    let rules =
+        vnetem::nat::PoolRules { other_protocols: true, ..vnetem::nat::PoolRules::default() };
     let (addresses, first_port, last_port) = (vec![ip("20.1.1.1")], 1024, 65_535);
     let pool = Outbound::Pool { addresses, first_port, last_port, rules };
     network.set_outbound(web, pool).unwrap();
@@ -294,7 +297,7 @@ fn a_slice_is_exhausted_by_itself() {
                 addresses: vec![ip("20.1.1.1")],
                 first_port: 5000,
                 last_port: 5063,
-                rules: vnetem::PoolRules::default(),
+                rules: vnetem::nat::PoolRules::default(),
             },
         )
         .unwrap();
@@ -406,7 +409,8 @@ fn ranges_of_any_class_keep_shards() {
         let pool = subnet(&mut network, "pool", 1);
         let own = subnet(&mut network, "own", 2);
         let members = subnet(&mut network, "members", 3);
-        let rules = vnetem::PoolRules { other_protocols: true, ..vnetem::PoolRules::LINUX };
+        let rules =
+            vnetem::nat::PoolRules { other_protocols: true, ..vnetem::nat::PoolRules::LINUX };
         let outbound = Outbound::Pool {
             addresses: vec![ip("20.1.1.1")],
             first_port: 1024,
@@ -544,4 +548,41 @@ fn bare_answers(departures: &[Departure]) -> Vec<Arrival> {
         Some(arrival(departure.verdict.forwarded_to()?, bytes))
     };
     departures.iter().filter_map(answer).collect()
+}
+
+/// A domain has everything that a packet of it can meet without the internet: peers, sites behind
+/// gateways, and whoever shares a public address.
+#[test]
+fn domain_has_what_is_connected() {
+    let mut network = Network::new();
+    let vnets: Vec<_> = (0..6_u8)
+        .map(|number| {
+            let range = format!("10.{number}.0.0/16");
+            let vnet = network.add_vnet(&format!("net{number}"), &[net(&range)]).unwrap();
+            let prefix = net(&format!("10.{number}.0.0/24"));
+            (vnet, network.add_subnet(vnet, "web", prefix).unwrap())
+        })
+        .collect();
+    let pool = |address| Outbound::NatGateway(vec![ip(address)]);
+    network.peer(vnets[0].0, vnets[1].0).unwrap();
+    network.set_outbound(vnets[1].1, pool("20.1.1.1")).unwrap();
+    network.set_outbound(vnets[2].1, pool("20.1.1.1")).unwrap();
+    let nic = network.add_nic(vnets[4].1, "own", ip("10.4.0.4")).unwrap();
+    network.set_public_address(nic, Some(ip("20.1.9.9"))).unwrap();
+    let before = network.commit();
+    let domains = Domains::new([&*before]);
+    let at = |domains: &Domains, number: usize| domains.at(Edge::Subnet(vnets[number].1));
+    assert_eq!((domains.len(), domains.addresses(0), domains.addresses(1)), (4, 768, 256));
+    assert_eq!([0, 1, 2].map(|number| at(&domains, number)), [Some(0); 3]);
+    assert_eq!([3, 4, 5].map(|number| at(&domains, number)), [1, 2, 3].map(Some));
+    assert_eq!(domains.at(Edge::Nic(nic)), Some(2));
+    assert_eq!(domains.behind(ip("20.1.9.9")), Some(2));
+    assert_eq!(domains.behind(ip("8.8.8.8")), None);
+    assert_eq!(domains.at(Edge::Internet), None);
+
+    // Both sides of a change are served by one split.
+    network.peer(vnets[3].0, vnets[5].0).unwrap();
+    let after = network.commit();
+    let domains = Domains::new([&*before, &*after]);
+    assert_eq!((domains.len(), at(&domains, 3)), (3, at(&domains, 5)));
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use vnetem::{
-    Blocks, DataPlane, Disposition, DropReason, Edge, Event, Filtering, Headers, Ipv4Net, Limits,
-    Mapping, Network, Outbound, PoolRules, Scope, ServiceId, Settings, SubnetId, Time, Transmit,
-    VnetId,
+    DataPlane, Disposition, DropReason, Edge, Event, Headers, Ipv4Net, Network, ServiceId,
+    Settings, SubnetId, Time, Transmit, VnetId,
+    control::{Outbound, Scope},
+    nat::{Blocks, Filtering, Limits, Mapping, PoolRules},
 };
 
 use crate::packets::{datagram, end, fragments, ip, net, process, segment, summed};

@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use vnetem::packet::{Checksums, IcmpError, IcmpErrorKind, Quote, Transport, TransportChecksum};
 use vnetem::{
-    Blocks, DataPlane, Disposition, DropReason, Edge, Filtering, Headers, Limits, LoosePickup,
-    Mapping, Mtu, Network, NextHop, OnExhaustion, Outbound, PoolRules, Rate, Settings, SubnetId,
-    Time, TranslationEventKind, Transmit,
+    DataPlane, Disposition, DropReason, Edge, Headers, Mtu, Network, Settings, SubnetId, Time,
+    Transmit,
+    control::{NextHop, Outbound},
+    nat::{
+        Blocks, Filtering, Limits, LoosePickup, Mapping, OnExhaustion, PoolRules, Rate,
+        TranslationEventKind,
+    },
 };
 
 use crate::packets::{datagram, end, process, segment, summed};

@@ -10,8 +10,10 @@ use vnetem::packet::tunnel::{
 };
 use vnetem::packet::{Checksums, TransportChecksum};
 use vnetem::{
-    DataPlane, Disposition, DropReason, Edge, Headers, Identity, Network, Outbound, Scope,
-    ServiceId, Settings, SubnetId, Time, TunnelDrop, TunnelPort, TunnelSettings, VnetId,
+    DataPlane, Disposition, DropReason, Edge, Headers, Identity, Network, ServiceId, Settings,
+    SubnetId, Time, VnetId,
+    control::{Outbound, Scope},
+    tunnel::{TunnelDrop, TunnelPort, TunnelSettings},
 };
 
 use crate::packets::{end, segment, summed};

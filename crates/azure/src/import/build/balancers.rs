@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use vnetem::{IdleMinutes, NicId, OutboundRule};
+use vnetem::{NicId, control::OutboundRule, nat::IdleMinutes};
 
 use super::LoadedNetwork;
 use crate::import::{Inventory, LoadBalancer};

@@ -68,7 +68,7 @@ pub struct LoadedNetwork {
     nics: BTreeMap<Id, Vec<NicId>>,
     resources: BTreeMap<Id, ResourceId>,
     private_endpoints: BTreeMap<Id, PrivateEndpointId>,
-    policies: BTreeMap<Id, (vnetem::EndpointPolicyId, vnetem::EndpointPolicy)>,
+    policies: BTreeMap<Id, (vnetem::EndpointPolicyId, vnetem::authz::EndpointPolicy)>,
     groups: BTreeMap<Id, vnetem::SecurityGroupId>,
     balancers: BTreeMap<Id, vnetem::LoadBalancerId>,
 }

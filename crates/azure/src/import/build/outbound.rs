@@ -2,7 +2,7 @@
 
 use core::net::Ipv4Addr;
 
-use vnetem::{IdleMinutes, Outbound};
+use vnetem::{control::Outbound, nat::IdleMinutes};
 
 use super::LoadedNetwork;
 use crate::import::{Inventory, Link, NatGateway, Subnet};

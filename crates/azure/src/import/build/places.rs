@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
-use vnetem::{Outbound, Placement, VnetId};
+use vnetem::{
+    VnetId,
+    control::{Outbound, Placement},
+};
 
 use super::LoadedNetwork;
 use crate::import::{Id, Inventory, Link, NetworkInterface, Subnet, VirtualNetwork};

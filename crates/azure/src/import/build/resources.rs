@@ -4,8 +4,11 @@ use core::net::Ipv4Addr;
 
 use ipnet::{Ipv4Net, Ipv4Subnets};
 use vnetem::{
-    Action, Caller, EventHubsVersion, Firewall, OrderedRule, OrderedRules, PrivateEndpointState,
-    RuleLimits, RuleSet, RuleState,
+    authz::{
+        Action, Caller, EventHubsVersion, Firewall, OrderedRule, OrderedRules, RuleLimits, RuleSet,
+        RuleState,
+    },
+    control::PrivateEndpointState,
 };
 
 use super::LoadedNetwork;
@@ -25,7 +28,7 @@ impl LoadedNetwork {
                     if self.network.resource(id).is_ok_and(|held| held.rules != rules) {
                         let service = self.network.resource(id).map(|held| held.service);
                         let lent = service.map(|service| self.lend_endpoints(service, &rules));
-                        let ignore = vnetem::MissingEndpoint::Ignore;
+                        let ignore = vnetem::control::MissingEndpoint::Ignore;
                         let set = self.network.set_rules_with(id, rules, ignore);
                         self.done(&resource.place, set);
                         self.take_back(lent.unwrap_or_default());
@@ -70,7 +73,7 @@ impl LoadedNetwork {
             None => self.stand_in_for(resource, service)?,
         };
         let lent = self.lend_endpoints(id, &rules);
-        let ignore = vnetem::MissingEndpoint::Ignore;
+        let ignore = vnetem::control::MissingEndpoint::Ignore;
         let added = self.network.add_resource_with(id, &name, address, rules, ignore);
         self.take_back(lent);
         let made = self.done(&resource.place, added)?;
@@ -92,10 +95,18 @@ impl LoadedNetwork {
     ) -> Vec<(vnetem::SubnetId, vnetem::ServiceId)> {
         let mut lent = Vec::new();
         for subnet in rules.named_subnets() {
-            if self.network.check_rule(service, subnet, vnetem::MissingEndpoint::Ignore).is_ok() {
+            if self
+                .network
+                .check_rule(service, subnet, vnetem::control::MissingEndpoint::Ignore)
+                .is_ok()
+            {
                 continue;
             }
-            if self.network.enable_endpoint(subnet, service, vnetem::Scope::Worldwide).is_ok() {
+            if self
+                .network
+                .enable_endpoint(subnet, service, vnetem::control::Scope::Worldwide)
+                .is_ok()
+            {
                 lent.push((subnet, service));
             }
         }
@@ -156,12 +167,12 @@ impl LoadedNetwork {
             );
         }
         let default = match resource.default {
-            DefaultAction::Deny => vnetem::DefaultAction::Deny,
-            _ => vnetem::DefaultAction::Allow,
+            DefaultAction::Deny => vnetem::authz::DefaultAction::Deny,
+            _ => vnetem::authz::DefaultAction::Allow,
         };
         let mut rules = RuleSet::new(limits, default);
         if resource.public_access != PublicAccess::Enabled {
-            rules.set_public_access(vnetem::PublicAccess::Disabled);
+            rules.set_public_access(vnetem::authz::PublicAccess::Disabled);
         }
         if resource.public_access == PublicAccess::SecuredByPerimeter {
             self.leave_out(&resource.place, "a network security perimeter is not modelled");
@@ -176,8 +187,8 @@ impl LoadedNetwork {
             }
             for range in ranges(rule) {
                 let rule = match range.prefix_len() {
-                    32 => vnetem::IpRule::Address(range.network()),
-                    _ => vnetem::IpRule::Prefix(range),
+                    32 => vnetem::authz::IpRule::Address(range.network()),
+                    _ => vnetem::authz::IpRule::Prefix(range),
                 };
                 let added = rules.add_ip_rule(rule);
                 self.done(&resource.place, added);
@@ -230,7 +241,7 @@ impl LoadedNetwork {
     fn ordered(&mut self, resource: &Resource) -> OrderedRules {
         let mut rules = OrderedRules::new();
         if resource.public_access != PublicAccess::Enabled {
-            rules.set_public_access(vnetem::PublicAccess::Disabled);
+            rules.set_public_access(vnetem::authz::PublicAccess::Disabled);
         }
         let number = |priority: Option<i64>| {
             priority.and_then(|priority| u32::try_from(priority).ok()).unwrap_or(65_000)
@@ -292,12 +303,12 @@ impl LoadedNetwork {
 
     /// Takes off what is not attached any more, and makes or renews the policies.
     fn drop_policies(&mut self, inventory: &Inventory, storage: vnetem::ServiceId) {
-        let wanted: Vec<(crate::import::Id, Option<vnetem::EndpointPolicy>)> = inventory
+        let wanted: Vec<(crate::import::Id, Option<vnetem::authz::EndpointPolicy>)> = inventory
             .endpoint_policies
             .iter()
             .map(|policy| (policy.id.clone(), self.policy(policy, inventory)))
             .collect();
-        let stays = |id: &crate::import::Id, held: &vnetem::EndpointPolicy| {
+        let stays = |id: &crate::import::Id, held: &vnetem::authz::EndpointPolicy| {
             wanted.iter().any(|(other, made)| other == id && made.as_ref() == Some(held))
         };
         let mut gone = Vec::new();
@@ -334,20 +345,20 @@ impl LoadedNetwork {
         &mut self,
         policy: &EndpointPolicy,
         inventory: &Inventory,
-    ) -> Option<vnetem::EndpointPolicy> {
+    ) -> Option<vnetem::authz::EndpointPolicy> {
         let mut definitions = Vec::new();
         for definition in &policy.definitions {
             let service = if definition.service.eq_ignore_ascii_case("Global") {
-                vnetem::PolicyService::Global
+                vnetem::authz::PolicyService::Global
             } else {
-                vnetem::PolicyService::Storage
+                vnetem::authz::PolicyService::Storage
             };
             let mut resources = Vec::new();
             for text in &definition.resources {
-                let parsed = text.parse::<vnetem::PolicyResource>();
+                let parsed = text.parse::<vnetem::authz::PolicyResource>();
                 resources.extend(self.done(&policy.place, parsed));
             }
-            let made = vnetem::PolicyDefinition::new(service, resources);
+            let made = vnetem::authz::PolicyDefinition::new(service, resources);
             definitions.extend(self.done(&policy.place, made));
         }
         // A policy is in the region of the networks that it is attached to.
@@ -359,7 +370,7 @@ impl LoadedNetwork {
             inventory.vnets.iter().find(|vnet| subnet.vnet.id() == Some(&vnet.id))
         });
         let region = vnet.map(|vnet| placement(&vnet.id, &vnet.region).region).unwrap_or_default();
-        Some(vnetem::EndpointPolicy { name: self.names.of(&policy.id), region, definitions })
+        Some(vnetem::authz::EndpointPolicy { name: self.names.of(&policy.id), region, definitions })
     }
 
     pub(super) fn add_private_endpoints(&mut self, inventory: &Inventory) {

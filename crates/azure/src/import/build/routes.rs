@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
-use vnetem::{Circuit, Endpoint, NextHop, Scope, SubnetId, TagLevel};
+use vnetem::{
+    SubnetId,
+    control::{Circuit, Endpoint, NextHop, Scope, TagLevel},
+};
 
 use super::LoadedNetwork;
 use crate::EndpointService;
@@ -37,8 +40,10 @@ impl LoadedNetwork {
     fn set_table(&mut self, place: SubnetId, table: Option<&RouteTable>) {
         let mut prefixes: BTreeMap<Ipv4Net, NextHop> = BTreeMap::new();
         let mut tags: BTreeMap<String, NextHop> = BTreeMap::new();
-        for route in table.map(|table| &table.routes).into_iter().flatten() {
-            let Some(next_hop) = self.next_hop(place, route) else { continue };
+        let routes =
+            table.into_iter().flat_map(|table| table.routes.iter().map(move |it| (table, it)));
+        for (table, route) in routes {
+            let Some(next_hop) = self.next_hop(place, table, route) else { continue };
             match &route.prefix {
                 RoutePrefix::Net(prefix) => _ = prefixes.insert(*prefix, next_hop),
                 RoutePrefix::Tag(tag) => _ = tags.insert(tag.to_ascii_lowercase(), next_hop),
@@ -91,7 +96,7 @@ impl LoadedNetwork {
     }
 
     /// Where a route leads. An appliance whose address is not known keeps its route.
-    fn next_hop(&mut self, place: SubnetId, route: &Route) -> Option<NextHop> {
+    fn next_hop(&mut self, place: SubnetId, table: &RouteTable, route: &Route) -> Option<NextHop> {
         Some(match &route.next_hop {
             RouteTarget::VirtualAppliance(addresses) => match addresses.as_slice() {
                 [] => {
@@ -100,7 +105,8 @@ impl LoadedNetwork {
                         "An appliance whose address no file says is stood in for by an address of \
                          100.127.0.0/16.",
                     );
-                    let what = format!("appliance of the route {}", route.place);
+                    // By its id and not by its file: two files may show one route.
+                    let what = format!("appliance of the route {} of {}", route.name, table.id);
                     NextHop::VirtualAppliance(self.stand_ins.private(&what)?)
                 }
                 [first, rest @ ..] => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
-use vnetem::{Action, PortRange, RuleDirection, RuleProtocol, Selector};
+use vnetem::authz::{Action, PortRange, RuleDirection, RuleProtocol, Selector};
 
 use super::LoadedNetwork;
 use crate::import::{Id, Inventory, Link, Peer, SecurityGroup, SecurityRule};
@@ -72,7 +72,7 @@ impl LoadedNetwork {
     }
 
     fn set_group(&mut self, group: &SecurityGroup) {
-        let mut rules = vnetem::SecurityGroup::default();
+        let mut rules = vnetem::authz::SecurityGroup::default();
         for rule in &group.rules {
             let Some(made) = self.rule(rule) else {
                 self.leave_out(&rule.place, "a rule that is not known in all its parts");
@@ -91,14 +91,14 @@ impl LoadedNetwork {
         }
     }
 
-    fn rule(&mut self, rule: &SecurityRule) -> Option<vnetem::SecurityRule> {
+    fn rule(&mut self, rule: &SecurityRule) -> Option<vnetem::authz::SecurityRule> {
         let ports = |ports: &[(u16, u16)]| -> Option<Vec<PortRange>> {
             if ports.is_empty() {
                 return Some(vec![PortRange::ANY]);
             }
             ports.iter().map(|&(first, last)| PortRange::new(first, last)).collect()
         };
-        Some(vnetem::SecurityRule {
+        Some(vnetem::authz::SecurityRule {
             name: rule.name.clone(),
             priority: rule.priority?,
             direction: if rule.inbound { RuleDirection::Inbound } else { RuleDirection::Outbound },

@@ -43,8 +43,8 @@ impl StandIns {
 
     /// An address of a service for a resource.
     pub(super) fn of_service(&mut self, what: &str, ranges: &[ipnet::Ipv4Net]) -> Option<Ipv4Addr> {
-        if let Some(address) = self.by_what.get(what) {
-            return Some(*address);
+        if let Some(address) = self.held(what) {
+            return Some(address);
         }
         let wide = ranges.iter().filter(|range| range.prefix_len() <= 29);
         let free = wide.chain(ranges).find_map(|range| {
@@ -55,14 +55,19 @@ impl StandIns {
         Some(free)
     }
 
+    /// The address that stands for something already. Files spell ids in any case.
+    fn held(&self, what: &str) -> Option<Ipv4Addr> {
+        self.by_what.get(&what.to_ascii_lowercase()).copied()
+    }
+
     fn one(
         &mut self,
         kind: &'static str,
         what: &str,
         number: impl Fn(u32) -> Option<Ipv4Addr>,
     ) -> Option<Ipv4Addr> {
-        if let Some(address) = self.by_what.get(what) {
-            return Some(*address);
+        if let Some(address) = self.held(what) {
+            return Some(address);
         }
         loop {
             let next = self.next.entry(kind).or_default();
@@ -76,7 +81,7 @@ impl StandIns {
     }
 
     fn take(&mut self, what: &str, address: Ipv4Addr) {
-        self.by_what.insert(what.to_owned(), address);
+        self.by_what.insert(what.to_ascii_lowercase(), address);
         self.by_address.insert(address, what.to_owned());
     }
 }

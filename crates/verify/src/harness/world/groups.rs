@@ -2,7 +2,7 @@
 
 use core::net::Ipv4Addr;
 
-use vnetem::{
+use vnetem::authz::{
     Action, DefaultAction, IpRule, PortRange, RuleDirection, RuleLimits, RuleProtocol, RuleSet,
     RuleState, SecurityGroup, SecurityRule, Selector,
 };

@@ -4,8 +4,11 @@ use core::net::Ipv4Addr;
 use core::time::Duration;
 
 use vnetem::{
-    Blocks, Filtering, IdleMinutes, Limits, LoosePickup, Mapping, OnExhaustion, Outbound,
-    OutboundRule, Peering, PoolRules, Rate, TimerProfile,
+    control::{Outbound, OutboundRule, Peering},
+    nat::{
+        Blocks, Filtering, IdleMinutes, Limits, LoosePickup, Mapping, OnExhaustion, PoolRules,
+        Rate, TimerProfile,
+    },
 };
 
 /// The ports of the pools that give them out in blocks.

@@ -1,0 +1,5 @@
+//! Reads and writes captures.
+
+mod corpus;
+mod read;
+mod written;
