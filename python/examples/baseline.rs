@@ -4,7 +4,8 @@
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
-use vnetem::{BatchPacket, DataPlane, Edge, Network, Outbound, Settings, Time};
+use vnetem::control::Outbound;
+use vnetem::{BatchPacket, DataPlane, Edge, Network, Settings, Time};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file = std::env::args().nth(1).ok_or("of which packets? Give a file")?;

@@ -1,15 +1,21 @@
 //! The names of the core that this crate uses, in one place.
 
-pub(crate) use vnetem::packet::{FiveTuple, Headers, Identity, Protocol};
+pub(crate) use vnetem::authz::{
+    Action, Caller, DefaultAction, DenyMode, EndpointPolicy, EventHubsVersion, Firewall, IpRule,
+    OrderedRule, OrderedRules, PolicyDefinition, PolicyService, PublicAccess, Refusal,
+    RuleDirection, RuleLimits, RuleSet, RuleState, SecurityGroup, SecurityRule,
+};
+pub(crate) use vnetem::control::{
+    EndpointFirst, MissingEndpoint, NetworkPolicies, NextHop, Outbound, OutboundRule, Peering,
+    Placement, PrivateEndpointState, ProvisioningState, Scope, TagLevel, TiePolicy,
+    VnetEndpointPolicy, ZoneLink,
+};
+pub(crate) use vnetem::nat::{Direction, IdleMinutes, PoolRules, State};
+pub(crate) use vnetem::trace::Trace;
 pub(crate) use vnetem::{
-    AccessVerdict, Action, Applied, BatchPacket, Caller, CloseMode, DataPlane,
-    DefaultAction, DenyMode, DenyReason, Direction, Disposition, DropReason, Edge, EdgeId,
-    EditError, EndpointFirst, EndpointPolicy, EndpointPolicyId, Event, EventHubsVersion, EventKind,
-    Firewall, IdleMinutes, IpRule, LoadBalancerId, MissingEndpoint, Network, NetworkPolicies,
-    NextHop, NicId, OrderedRule, OrderedRules, Outbound, OutboundRule, Peering, Placement,
-    PolicyDefinition, PolicyService, PoolRules, PrivateEndpointId, PrivateEndpointState,
-    ProvisioningState, PublicAccess, Refusal, ResourceId, RuleDirection, RuleLimits, RuleSet,
-    RuleState, Scope, SecurityGroup, SecurityGroupId, SecurityRule, ServiceId, Settings, SiteId,
-    Snapshot, SourceMode, State, SubnetId, TagLevel, TiePolicy, Time, Trace, TrafficCount,
-    Transmit, Forward, Verdict, VnetEndpointPolicy, VnetId, ZoneLink,
+    AccessVerdict, Applied, BatchPacket, CloseMode, DataPlane, DenyReason, Disposition, DropReason,
+    Edge, EdgeId, EditError, EndpointPolicyId, Event, EventKind, FiveTuple, Forward, Headers,
+    Identity, LoadBalancerId, Network, NicId, PrivateEndpointId, Protocol, ResourceId,
+    SecurityGroupId, ServiceId, Settings, SiteId, Snapshot, SourceMode, SubnetId, Time,
+    TrafficCount, Transmit, Verdict, VnetId,
 };

@@ -56,16 +56,14 @@ impl Event {
             EventKind::Opened => "opened",
             EventKind::Closed(_) => "closed",
             EventKind::Ended(_) => "ended",
+            _ => "other",
         }
     }
 
     /// Why it was closed or ended, as a name that never changes.
     #[getter]
     fn cause(&self) -> Option<&'static str> {
-        match self.0.kind {
-            EventKind::Opened => None,
-            EventKind::Closed(cause) | EventKind::Ended(cause) => Some(cause.name()),
-        }
+        self.0.kind.cause().map(|cause| cause.name())
     }
 
     /// The protocol: ``tcp``, ``udp``, ``icmp`` or ``ip-NUMBER``.

@@ -281,23 +281,28 @@ impl DataPlane {
         self.lock(py).plane.generation().0
     }
 
-    /// Lists the flows, closed ones that still answer included, a ``dict`` each.
+    /// Lists the flows, closed ones that still answer included, a ``dict`` each: ends, state, and
+    /// packets and bytes that the initiator sent and received.
     fn flows<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
         let inner = self.lock(py);
         let flows = inner.plane.flows().map(|flow| {
-            let (tuple, row) = (flow.tuple(flow.initiator), PyDict::new(py));
+            let row = PyDict::new(py);
+            row.set_item("protocol", flow.tuple.protocol.to_string())?;
             for (end, [address, port]) in [
-                (tuple.source, ["source", "source_port"]),
-                (tuple.destination, ["destination", "destination_port"]),
+                (flow.tuple.source, ["source", "source_port"]),
+                (flow.tuple.destination, ["destination", "destination_port"]),
                 (flow.external, ["external", "external_port"]),
             ] {
                 let (at, number) = socket(end);
                 row.set_item(address, at)?;
                 row.set_item(port, number)?;
             }
-            row.set_item("protocol", tuple.protocol.to_string())?;
             row.set_item("state", state(flow.state))?;
-            let access = match flow.cached {
+            for (name, count) in [("sent", flow.sent), ("received", flow.received)] {
+                row.set_item(name, count.packets)?;
+                row.set_item(format!("{name}_bytes"), count.bytes)?;
+            }
+            let access = match flow.access {
                 AccessVerdict::Unjudged => "unjudged",
                 AccessVerdict::Allowed => "allowed",
                 AccessVerdict::Refused(refusal) => refusal.name(),

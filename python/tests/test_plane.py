@@ -117,7 +117,10 @@ def test_flows_idle_out(plane, syn):
     plane.process("web", syn, 0)
     assert plane.next_timeout > 0
     assert [flow["state"] for flow in plane.flows()] == ["syn-sent"]
-    assert plane.flows()[0]["source"] == IPv4Address("10.0.0.4")
+    (flow,) = plane.flows()
+    assert (flow["source"], flow["source_port"]) == (IPv4Address("10.0.0.4"), 50001)
+    assert (flow["sent"], flow["sent_bytes"], flow["received"]) == (1, len(syn), 0)
+    assert (flow["protocol"], flow["access"]) == ("tcp", "allowed")
     plane.transmits(100_000)
     assert plane.flows() == [] and plane.next_timeout is None
 

@@ -274,7 +274,8 @@ class DataPlane:
         """
     def transmits(self, now: Seconds | None = None) -> list[Transmit]:
         """Ends what has expired, closes what a change ends, and returns the packets that the data
-        plane made: resets and ICMP errors."""
+        plane made: resets and ICMP errors.
+        """
     def events(self) -> list[Event]:
         """Returns what happened to flows since the last call, oldest first."""
     def trace(self, edge: EdgeLike, packet: Packet, now: Seconds | None = None) -> Trace:
@@ -282,12 +283,15 @@ class DataPlane:
     @property
     def next_timeout(self) -> float | None:
         """The time in seconds at which ``transmits`` has something to do even if no packet comes;
-        ``None`` if it never has."""
+        ``None`` if it never has.
+        """
     @property
     def generation(self) -> int:
         """The number of the configuration in force."""
     def flows(self) -> list[dict[str, Any]]:
-        """Lists the flows, closed ones that still answer included, a ``dict`` each."""
+        """Lists the flows, closed ones that still answer included, a ``dict`` each: ends, state,
+        and packets and bytes that the initiator sent and received.
+        """
     def counters(self) -> dict[str, Any]:
         """Counts what went in and out: packets and bytes, and packets by reason."""
 
