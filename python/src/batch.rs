@@ -7,8 +7,8 @@ use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyList, PyMemoryView};
 
-use crate::convert;
 use crate::api::{self as vnetem, BatchPacket, DataPlane, Disposition, EdgeId, Time};
+use crate::convert;
 use crate::error::argument;
 use crate::verdict::{InForce, Verdict, reason};
 

@@ -5,12 +5,7 @@ use core::fmt::Display;
 use pyo3::exceptions::PyValueError;
 use pyo3::{PyErr, create_exception};
 
-create_exception!(
-    vnetem,
-    Error,
-    PyValueError,
-    "The base class of the errors of vnetem."
-);
+create_exception!(vnetem, Error, PyValueError, "The base class of the errors of vnetem.");
 create_exception!(
     vnetem,
     ArgumentError,

@@ -5,8 +5,8 @@ use core::net::Ipv4Addr;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::convert::{seconds, socket};
 use crate::api::{self as vnetem, EventKind, Network, State};
+use crate::convert::{seconds, socket};
 use crate::edge::Edge;
 
 /// A packet that the data plane made: a reset or an ICMP error.

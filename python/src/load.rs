@@ -31,7 +31,8 @@ pub(crate) struct Keywords<'a, 'py> {
 impl Keywords<'_, '_> {
     fn files(&self, model: Vec<PathBuf>) -> PyResult<ModelFiles> {
         let list = |value: Option<Any<'_, '_>>| value.map(paths).transpose();
-        let named = self.addresses.iter().flatten().map(|(name, at)| Ok((name.clone(), address(at)?)));
+        let named =
+            self.addresses.iter().flatten().map(|(name, at)| Ok((name.clone(), address(at)?)));
         let addresses: Vec<(String, Ipv4Addr)> = named.collect::<PyResult<_>>()?;
         Ok(ModelFiles {
             model,

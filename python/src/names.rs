@@ -104,9 +104,8 @@ pub(crate) fn edge(network: &Network, text: &str) -> PyResult<Edge> {
                 let (service, subnet) = (service(network, name)?, subnet(network, place)?);
                 return Ok(Edge::SameRegion { service, subnet });
             }
-            let (name, caller) = name.split_once(" as ").map_or((name, None), |(name, caller)| {
-                (name, Some(caller))
-            });
+            let (name, caller) =
+                name.split_once(" as ").map_or((name, None), |(name, caller)| (name, Some(caller)));
             let identity = caller.map(|caller| {
                 let subnet = subnet(network, caller)?;
                 let vnet = network.subnet(subnet).map_err(refused)?.vnet;
@@ -114,9 +113,7 @@ pub(crate) fn edge(network: &Network, text: &str) -> PyResult<Edge> {
             });
             Edge::Service { service: service(network, name)?, identity: identity.transpose()? }
         }
-        "platform" => {
-            Edge::Platform(subnet(network, name.strip_prefix("of ").unwrap_or(name))?)
-        }
+        "platform" => Edge::Platform(subnet(network, name.strip_prefix("of ").unwrap_or(name))?),
         _ if text == "internet" => Edge::Internet,
         _ => Edge::Subnet(subnet(network, text)?),
     })

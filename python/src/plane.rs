@@ -8,12 +8,12 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
-use crate::batch::{Packets, Verdicts};
-use crate::convert::{self, seconds, socket};
 use crate::api::{
     self as vnetem, AccessVerdict, Applied, CloseMode, DenyReason, DropReason, EdgeId, Refusal,
     Settings, Time, TrafficCount,
 };
+use crate::batch::{Packets, Verdicts};
+use crate::convert::{self, seconds, socket};
 use crate::edge::Edge;
 use crate::error::{ApplyError, argument, refused};
 use crate::event::{Event, Transmit, state};
@@ -226,7 +226,9 @@ impl DataPlane {
                 Ok(true)
             }
             Applied::Same => Ok(false),
-            Applied::Older => Err(ApplyError::new_err("the network is older than the one in force")),
+            Applied::Older => {
+                Err(ApplyError::new_err("the network is older than the one in force"))
+            }
             Applied::OfAnotherNetwork => Err(ApplyError::new_err(
                 "the network is another one than that in force, or a copy with other edits",
             )),

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::convert::socket;
 use crate::api::{
     self as vnetem, AccessVerdict, Direction, Disposition, Network, Snapshot, SourceMode,
 };
+use crate::convert::socket;
 use crate::edge::Edge;
 
 /// The configuration in force, and the network with the names of it.

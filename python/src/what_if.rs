@@ -12,8 +12,8 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 use vnetem_whatif::files::files_in;
 use vnetem_whatif::{Change, Options, Report, Traffic, compare};
 
-use crate::convert;
 use crate::api::{self as vnetem, Applied, FiveTuple, Headers, Protocol, Settings, Time};
+use crate::convert;
 use crate::error::{ApplyError, argument, unreadable};
 use crate::network::Network;
 
@@ -86,11 +86,7 @@ fn read(value: Any<'_, '_>, traffic: &mut Traffic, files: &mut Vec<PathBuf>) -> 
     Ok(())
 }
 
-fn read_one(
-    value: Any<'_, '_>,
-    traffic: &mut Traffic,
-    files: &mut Vec<PathBuf>,
-) -> PyResult<bool> {
+fn read_one(value: Any<'_, '_>, traffic: &mut Traffic, files: &mut Vec<PathBuf>) -> PyResult<bool> {
     if value.is_instance_of::<PyString>() || value.hasattr("__fspath__")? {
         files.push(value.extract()?);
     } else if value.is_instance_of::<PyBytes>() || value.hasattr("__bytes__")? {
@@ -113,8 +109,7 @@ fn tuple(flow: &Bound<'_, PyTuple>) -> PyResult<FiveTuple> {
     let protocol = match protocol.extract() {
         Ok(number) => Protocol(number),
         Err(_) => {
-            let words =
-                [("tcp", Protocol::TCP), ("udp", Protocol::UDP), ("icmp", Protocol::ICMP)];
+            let words = [("tcp", Protocol::TCP), ("udp", Protocol::UDP), ("icmp", Protocol::ICMP)];
             convert::choose("protocol", &protocol.str()?.to_cow()?.to_ascii_lowercase(), &words)?
         }
     };
@@ -125,13 +120,8 @@ fn tuple(flow: &Bound<'_, PyTuple>) -> PyResult<FiveTuple> {
     Ok(FiveTuple { protocol, source: end(1)?, destination: end(3)? })
 }
 
-fn read_files(
-    named: &[PathBuf],
-    network: &vnetem::Network,
-    traffic: &mut Traffic,
-) -> PyResult<()> {
-    let is_inside =
-        |address| network.subnets().any(|(_, subnet)| subnet.prefix.contains(&address));
+fn read_files(named: &[PathBuf], network: &vnetem::Network, traffic: &mut Traffic) -> PyResult<()> {
+    let is_inside = |address| network.subnets().any(|(_, subnet)| subnet.prefix.contains(&address));
     for path in named {
         let below = match path.is_dir() {
             true => files_in(path).map_err(unreadable)?,

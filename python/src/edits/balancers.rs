@@ -2,8 +2,8 @@
 
 use pyo3::prelude::*;
 
-use crate::convert::{address, addresses, idle};
 use crate::api::OutboundRule;
+use crate::convert::{address, addresses, idle};
 use crate::error::refused;
 use crate::names;
 use crate::network::Network;

@@ -2,8 +2,8 @@
 
 use pyo3::prelude::*;
 
-use crate::convert::{idle, prefixes};
 use crate::api::{Outbound, Placement, PoolRules};
+use crate::convert::{idle, prefixes};
 use crate::error::{argument, refused};
 use crate::names;
 use crate::network::Network;

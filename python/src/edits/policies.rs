@@ -2,8 +2,8 @@
 
 use pyo3::prelude::*;
 
-use crate::convert::words;
 use crate::api::{EndpointPolicy, PolicyDefinition, PolicyService};
+use crate::convert::words;
 use crate::error::refused;
 use crate::names;
 use crate::network::Network;

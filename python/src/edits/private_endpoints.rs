@@ -2,8 +2,8 @@
 
 use pyo3::prelude::*;
 
-use crate::convert::choose;
 use crate::api::{NetworkPolicies, PrivateEndpointState, VnetEndpointPolicy, ZoneLink};
+use crate::convert::choose;
 use crate::error::refused;
 use crate::names;
 use crate::network::Network;

@@ -3,11 +3,11 @@
 use pyo3::prelude::*;
 
 use super::places::placement;
-use crate::convert::{address, choose, many, words};
 use crate::api::{
     Action, Caller, DefaultAction, DenyMode, EventHubsVersion, Firewall, IpRule, MissingEndpoint,
     OrderedRule, OrderedRules, PublicAccess, RuleLimits, RuleSet, RuleState, ServiceId,
 };
+use crate::convert::{address, choose, many, words};
 use crate::error::refused;
 use crate::names;
 use crate::network::Network;
@@ -111,11 +111,8 @@ impl Network {
     /// Chooses what becomes of packets that a resource refuses: ``deliver`` them with the refusal,
     /// so that the service can answer, ``reset`` their connection, or ``drop`` them.
     fn set_deny_mode(&mut self, mode: &str) -> PyResult<()> {
-        let modes = [
-            ("deliver", DenyMode::Deliver),
-            ("reset", DenyMode::Reset),
-            ("drop", DenyMode::Drop),
-        ];
+        let modes =
+            [("deliver", DenyMode::Deliver), ("reset", DenyMode::Reset), ("drop", DenyMode::Drop)];
         self.network.set_deny_mode(choose("mode", mode, &modes)?);
         Ok(())
     }

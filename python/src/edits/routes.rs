@@ -2,8 +2,8 @@
 
 use pyo3::prelude::*;
 
-use crate::convert::{choose, prefix, prefixes};
 use crate::api::{TagLevel, TiePolicy};
+use crate::convert::{choose, prefix, prefixes};
 use crate::error::refused;
 use crate::names;
 use crate::network::Network;

@@ -4,8 +4,8 @@ use core::str::FromStr;
 
 use pyo3::prelude::*;
 
-use crate::convert::{choose, many};
 use crate::api::{self as vnetem, Action, RuleDirection, SecurityGroup};
+use crate::convert::{choose, many};
 use crate::error::refused;
 use crate::names;
 use crate::network::Network;

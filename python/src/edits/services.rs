@@ -6,8 +6,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 use vnetem_azure::{EndpointService, ServiceTags};
 
-use crate::convert::{choose, words};
 use crate::api::{EndpointFirst, Scope};
+use crate::convert::{choose, words};
 use crate::error::{argument, refused};
 use crate::names;
 use crate::network::Network;
@@ -55,7 +55,8 @@ impl Network {
     ) -> PyResult<()> {
         let id = names::service(&self.network, service)?;
         let read = |(range, region): (String, String)| {
-            let range = range.parse().map_err(|_| argument(format!("{range} is no IPv4 prefix")))?;
+            let range =
+                range.parse().map_err(|_| argument(format!("{range} is no IPv4 prefix")))?;
             Ok((range, region))
         };
         let regions: Vec<_> = regions.into_iter().map(read).collect::<PyResult<_>>()?;

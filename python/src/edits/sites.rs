@@ -2,8 +2,8 @@
 
 use pyo3::prelude::*;
 
-use crate::convert::{addresses, prefixes};
 use crate::api::Peering;
+use crate::convert::{addresses, prefixes};
 use crate::error::{argument, refused};
 use crate::names;
 use crate::network::Network;
