@@ -54,6 +54,12 @@ impl Change {
         Begun { before: network.clone(), first }
     }
 
+    /// Returns the network before the change.
+    #[must_use]
+    pub fn before(&self) -> &Network {
+        &self.before
+    }
+
     /// Returns what changes, in a fixed order.
     #[must_use]
     pub fn list(&self) -> Vec<Changed> {
