@@ -121,7 +121,7 @@ impl DataPlane {
         }
         let modes = [
             ("both", CloseMode::Both),
-            ("initiator", CloseMode::Opener),
+            ("initiator", CloseMode::Initiator),
             ("silent", CloseMode::Silent),
         ];
         settings.closing = convert::choose("mode of closing", closing, &modes)?;

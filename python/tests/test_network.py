@@ -45,7 +45,7 @@ def test_same_subnet_name_needs_network(network):
         (lambda n: n.add_subnet("alpha", "x", "10.0.0.0/25"), "overlaps 10.0.0.0/24"),
         (lambda n: n.enable_endpoint("db", STORAGE), "no subnet.* is named db; there is alpha/web"),
         (lambda n: n.enable_endpoint("web", "Sql"), "no service is named Sql"),
-        (lambda n: n.add_nic("web", "a", "10.0.0.3"), "Azure keeps the first four"),
+        (lambda n: n.add_nic("web", "a", "10.0.0.3"), "Azure reserves the first four"),
         (lambda n: n.set_route("web", "0.0.0.0/0", "nowhere"), "nowhere is no next hop"),
         (lambda n: n.set_outbound("web", "nat-gateway", "10.0.0.1"), "is not a public address"),
         (lambda n: n.remove_nic("fw"), "there is no nic fw"),

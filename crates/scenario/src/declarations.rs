@@ -232,7 +232,7 @@ fn closing(words: &mut Words<'_>) -> Result<Declaration, Problem> {
     const EXPECTED: &str = "both, initiator or silent";
     match words.take(EXPECTED)? {
         "both" => Ok(Declaration::CloseMode(CloseMode::Both)),
-        "initiator" => Ok(Declaration::CloseMode(CloseMode::Opener)),
+        "initiator" => Ok(Declaration::CloseMode(CloseMode::Initiator)),
         "silent" => Ok(Declaration::CloseMode(CloseMode::Silent)),
         other => Err(found(other, EXPECTED)),
     }

@@ -149,7 +149,7 @@ fn settings(setup: u8) -> Settings {
     settings.log_remotes = setup % 5 < 2;
     settings.fragment_life = Duration::from_secs(30);
     settings.closing = match setup / 8 % 4 {
-        2 => CloseMode::Opener,
+        2 => CloseMode::Initiator,
         3 => CloseMode::Silent,
         _ => CloseMode::Both,
     };

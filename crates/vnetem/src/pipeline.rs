@@ -220,7 +220,7 @@ impl<'a> Pipeline<'a> {
         let mut stop = Stop::from(DropReason::FlowClosed);
         let answers = match self.close_mode {
             CloseMode::Both => true,
-            CloseMode::Opener => flow.initiator == hit.side,
+            CloseMode::Initiator => flow.initiator == hit.side,
             CloseMode::Silent => false,
         };
         if answers
@@ -275,7 +275,7 @@ impl<'a> Pipeline<'a> {
             self.may_carry_fragment(flow)?;
         }
         self.may_go_on(entry, headers, self.edge_of(flow, hit.side.other()))?;
-        note.given(|given| self.note_given(flow, given));
+        note.given(|given| self.note_reasons(flow, given));
         self.follow(arrival, hit, flow, renewal, change)?;
         Ok(Way::Through(FlowEnds::of(flow).with(cached), hit.side))
     }
@@ -373,10 +373,10 @@ const fn is_tracked(headers: &Headers) -> bool {
 
 /// Whether the initiator of a flow of ICMP queries asks and the other end answers. With the
 /// identifier 0 both look up the same tuple.
-const fn asks_and_is_answered(headers: &Headers, from_opener: bool) -> bool {
+const fn asks_and_is_answered(headers: &Headers, from_initiator: bool) -> bool {
     match headers.transport {
-        Transport::IcmpRequest => from_opener,
-        Transport::IcmpReply => !from_opener,
+        Transport::IcmpRequest => from_initiator,
+        Transport::IcmpReply => !from_initiator,
         _ => true,
     }
 }

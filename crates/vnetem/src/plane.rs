@@ -1,8 +1,8 @@
 //! The data plane: packets and time in, verdicts out.
 
 mod answer_edge;
+mod carry_out;
 mod closing;
-mod commit;
 pub(crate) mod counters;
 pub(crate) mod event;
 pub(crate) mod event_queue;
@@ -156,7 +156,7 @@ impl DataPlane {
         }
         let before = self.snapshot.generation();
         let generation = snapshot.generation();
-        match snapshot.touched_since(before) {
+        match snapshot.invalidated_since(before) {
             Some(changes) => {
                 for (at, invalidated) in changes {
                     for &revalidation_key in &*invalidated.keys {
@@ -208,7 +208,7 @@ impl DataPlane {
         while self.closes && self.transmit_queue.is_empty() && budget > 0 {
             budget -= 1;
             match self.flows.next_stale() {
-                Some(id) => self.judge_stale(id),
+                Some(id) => self.revalidate_stale(id),
                 None => self.closes = false,
             }
         }

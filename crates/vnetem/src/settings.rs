@@ -76,7 +76,7 @@ pub enum CloseMode {
     #[default]
     Both,
     /// Only the initiator of the flow.
-    Opener,
+    Initiator,
     /// Neither end: later segments are dropped silently.
     Silent,
 }

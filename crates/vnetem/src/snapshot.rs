@@ -394,7 +394,7 @@ impl Snapshot {
 
     /// Returns what was invalidated since `generation`; `None` if the log does not reach back so
     /// far.
-    pub(crate) fn touched_since(
+    pub(crate) fn invalidated_since(
         &self,
         generation: Generation,
     ) -> Option<impl Iterator<Item = (Generation, &Invalidated)>> {

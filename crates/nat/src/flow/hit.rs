@@ -25,7 +25,7 @@ pub struct Hit<T> {
     pub internal: SocketAddrV4,
     /// The same as the outside knows it.
     pub external: SocketAddrV4,
-    /// What the caller decided when the flow was judged.
+    /// What the caller decided when the flow opened or was revalidated.
     pub cached: T,
 }
 
@@ -88,14 +88,13 @@ impl<T: Copy> FlowTable<T> {
         lookup.number = self.index.candidate(lookup.hash);
     }
 
-    /// A packet of a live flow whose judgement stands: takes note of it as [`track`](Self::track)
-    /// does, and says how it goes on.
+    /// Records a packet of a live flow whose cached decision is current, as
+    /// [`track`](Self::track) does, and says how it leaves.
     ///
-    /// `None`, and no flow has changed, if there is more to it: no live flow, one that a change has
-    /// touched or that does not `fit` (which is asked the judgement, and whether the packet comes
-    /// from the opener), a SYN, an RST, or a segment that is invalid. [`find`](Self::find) and the
-    /// rest then tell.
-    #[inline(always)] // as a call, what it tells goes through memory
+    /// Returns `None` and changes no flow in these cases: there is no live flow, a change made it
+    /// stale, it does not `fit`, or the packet is a SYN, an RST or invalid. `fit` gets the cached
+    /// decision, and whether the initiator sent the packet. [`find`](Self::find) then says more.
+    #[inline(always)] // as a call it returns its result through memory
     pub fn hit(
         &mut self,
         now: Time,
@@ -136,7 +135,7 @@ impl<T: Copy> FlowTable<T> {
                 self.note_otherwise(now, slot, side, Some(&segment), length)?;
                 self.records.get_mut(slot)?
             }
-        // One question, lest the side be asked first, which nobody can guess.
+        // One condition: the processor cannot predict a branch on the side alone.
         } else if black_box(state == State::OneWay && side != initiator) {
             self.note_otherwise(now, slot, side, None, length)?;
             self.records.get_mut(slot)?

@@ -200,7 +200,7 @@ impl<T: Copy> FlowTable<T> {
         }
     }
 
-    /// Looks which ports of a crowd are taken: a word at a time, so that no packet waits long.
+    /// Looks which ports of a bitmap are taken, a word at a time, so that no packet waits long.
     fn fill(&mut self, port_bitmap: usize) {
         let Some(first) = self.port_bitmaps.next_word(port_bitmap) else { return };
         let is_taken = |bit: &u16| {

@@ -110,7 +110,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Begins anew with a SYN of the opener.
+    /// Begins anew with a SYN of the initiator.
     pub(crate) fn pending_reopen(&mut self, syn: &TcpSegment, scale: Option<u8>) {
         *self.state = State::SynSent;
         *self.marks &= OPENED_OUTSIDE;
@@ -119,7 +119,7 @@ impl Connection<'_> {
         self.begin(syn, scale);
     }
 
-    /// Whether a segment of the opener that means nothing is a SYN, and not one that was sent
+    /// Whether a segment of the initiator that means nothing is a SYN, and not one that was sent
     /// before: no further back than the bytes that its side has sent does the number of such a one
     /// lie.
     pub(crate) fn is_new_syn(&self, segment: &TcpSegment, sent: u64) -> bool {
@@ -215,7 +215,7 @@ impl Connection<'_> {
             (Class::Fin, FinWait | CloseWait) if self.has(side.other(), FINISHED) => LastAck,
             (Class::Fin, FinWait | CloseWait | LastAck | TimeWait | Close) => state,
             (Class::Ack, SynSent | SynSent2) if !forward => return Step::Passes,
-            // Where both have begun, the opener has acknowledged too.
+            // Where both have begun, the initiator has acknowledged too.
             (Class::Ack, SynReceived) if !forward && !self.has(self.initiator(), ACKNOWLEDGES) => {
                 SynReceived
             }

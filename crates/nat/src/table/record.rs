@@ -269,6 +269,6 @@ mod tests {
     fn a_record_is_one_cache_line() {
         assert_eq!(size_of::<Record<()>>(), 64);
         assert_eq!(size_of::<Record<u64>>(), 64);
-        assert_eq!(size_of::<Record<[u16; 5]>>(), 64, "with up to ten bytes of judgement");
+        assert_eq!(size_of::<Record<[u16; 5]>>(), 64, "with up to ten bytes of cached decision");
     }
 }

@@ -150,7 +150,7 @@ impl Model {
     fn is_notified(&self, flow: &Flow, side: usize) -> bool {
         match self.settings.closing {
             CloseMode::Both => true,
-            CloseMode::Opener => side == flow.initiator,
+            CloseMode::Initiator => side == flow.initiator,
             CloseMode::Silent => false,
         }
     }

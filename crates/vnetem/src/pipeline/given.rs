@@ -10,7 +10,7 @@ use crate::pipeline::trace::{Note, Step};
 impl Pipeline<'_> {
     /// Notes why a live flow goes where it goes. Its packets take the cached decision and ask
     /// nothing of this; as long as no change touched the flow, asking again gives the same answer.
-    pub(crate) fn note_given(&self, flow: &Flow<CachedDecision>, note: &mut impl Note) {
+    pub(crate) fn note_reasons(&self, flow: &Flow<CachedDecision>, note: &mut impl Note) {
         let translated = flow.is_translated().then_some(flow.external);
         if flow.initiator == Side::External {
             // Who calls keeps its source, and the configuration only says whose the address is.

@@ -53,7 +53,7 @@ impl Pipeline<'_> {
             return Ok(());
         }
         self.may_go_on(entry, headers, far)?;
-        note.given(|given| self.note_given(&flow, given));
+        note.given(|given| self.note_reasons(&flow, given));
         let (outer, inner, forward) = self
             .error_of(&flow, hit.side, &quote, headers.destination)
             .ok_or(DropReason::QuoteUnknown)?;

@@ -100,7 +100,7 @@ impl Pipeline<'_> {
                 if outbound.is_none() && self.forwards(entry.code) && self.forwards(path.far) =>
             {
                 self.may_go_on(entry, headers, path.far)?;
-                Ok(Way::AsItIs(self.again(path.far, headers.source), None))
+                Ok(Way::AsItIs(self.forward_untracked(path.far, headers.source), None))
             }
             way => way,
         }

@@ -201,7 +201,7 @@ impl<'a> Pipeline<'a> {
 
     /// Says how a packet leaves that an appliance has in a flow already, and that goes on untracked
     ///
-    pub(crate) fn again(&self, far: EdgeId, source: Ipv4Addr) -> Forward {
+    pub(crate) fn forward_untracked(&self, far: EdgeId, source: Ipv4Addr) -> Forward {
         let source = SocketAddrV4::new(source, 0);
         Forward::new(far, Direction::Original, false, source, AccessVerdict::Unjudged)
     }

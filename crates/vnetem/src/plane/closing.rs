@@ -12,8 +12,8 @@ use crate::{CloseMode, Counters, Snapshot};
 impl DataPlane {
     /// Revalidates a flow that a change made stale: keeps it if the new configuration carries it as
     /// it is, closes it if not.
-    pub(super) fn judge_stale(&mut self, id: FlowId) {
-        if self.runs_out(id) {
+    pub(super) fn revalidate_stale(&mut self, id: FlowId) {
+        if self.expire_if_due(id) {
             return;
         }
         let Some(flow) = self.flows.flow(id) else { return };
@@ -35,7 +35,7 @@ impl DataPlane {
     }
 
     fn close(&mut self, id: FlowId, cause: Cause) {
-        if !self.runs_out(id)
+        if !self.expire_if_due(id)
             && let Some(flow) = self.flows.flow(id)
         {
             self.close_flow(id, &flow, cause);
@@ -45,12 +45,12 @@ impl DataPlane {
     /// Ends a flow that is past its deadline and was not removed yet: it expires and does not close
     /// (INV-deadline-exact).
     #[inline]
-    fn runs_out(&mut self, id: FlowId) -> bool {
+    fn expire_if_due(&mut self, id: FlowId) -> bool {
         // No flow has expired, so this one has not.
-        self.flows.is_due(self.now) && self.ran_out(id)
+        self.flows.is_due(self.now) && self.expire_flow_now(id)
     }
 
-    fn ran_out(&mut self, id: FlowId) -> bool {
+    fn expire_flow_now(&mut self, id: FlowId) -> bool {
         let Self { flows, event_queue, counters, transmit_queue, snapshot, now, .. } = self;
         flows.expire_flow(*now, id, &mut |ended: Ended<CachedDecision>| {
             notify_idle_end(&ended, snapshot, transmit_queue, counters);
@@ -69,7 +69,7 @@ impl DataPlane {
         let closed = || Event::of(now, EventKind::Closed(cause), flow);
         self.event_queue.event(closed, tenant, &mut self.counters);
         if matches!(cause, Cause::PortReclaimed | Cause::Deallocated) {
-            return self.lose_flow(id, flow, cause);
+            return self.end_without_reset(id, flow, cause);
         }
         // A host that sends to its own public end has one flow only.
         let other = self.other_half(flow).filter(|other| *other != id);
@@ -82,7 +82,7 @@ impl DataPlane {
                 // A hairpinned flow has its other end behind another flow, which closes with it.
                 _ if code == EdgeId::HAIRPIN => false,
                 CloseMode::Both => true,
-                CloseMode::Opener => side == flow.initiator,
+                CloseMode::Initiator => side == flow.initiator,
                 CloseMode::Silent => false,
             };
             if let Some(reset) = reset.filter(|_| notified) {
@@ -102,7 +102,7 @@ impl DataPlane {
 
     /// Ends a flow without a reset to either end (N-28, N-29), and its second flow if it is a
     /// hairpin.
-    fn lose_flow(&mut self, id: FlowId, flow: &Flow<CachedDecision>, cause: Cause) {
+    fn end_without_reset(&mut self, id: FlowId, flow: &Flow<CachedDecision>, cause: Cause) {
         let other = self.other_half(flow).filter(|other| *other != id);
         self.flows.end(self.now, id, cause);
         let ended = Ended { flow: *flow, cause, resets: vnetem_nat::Resets::default() };

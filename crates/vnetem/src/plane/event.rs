@@ -16,9 +16,9 @@ pub struct Event {
     pub at: Time,
     /// What.
     pub kind: EventKind,
-    /// The flow's tuple as its opener sends it.
+    /// The flow's tuple as its initiator sends it.
     pub tuple: FiveTuple,
-    /// The source that the far side sees; the opener's own if it is preserved.
+    /// The source that the far side sees; the initiator's own if it is preserved.
     pub external: SocketAddrV4,
     /// How far the flow had come: for TCP the state of its connection before it closed or ended.
     pub state: State,

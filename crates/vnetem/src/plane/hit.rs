@@ -114,8 +114,8 @@ impl DataPlane {
     fn hit(&mut self, edge: EdgeId, lookup: &Lookup, packet: &[u8]) -> Option<Hit<CachedDecision>> {
         let (segment, length) =
             (|| FastHeaders::segment(packet), FastHeaders::total_length(packet));
-        let fits = |cached: &CachedDecision, from_opener: bool| {
-            edge == cached.of(from_opener) && cached.of(!from_opener) != EdgeId::HAIRPIN
+        let fits = |cached: &CachedDecision, from_initiator: bool| {
+            edge == cached.of(from_initiator) && cached.of(!from_initiator) != EdgeId::HAIRPIN
         };
         self.flows.hit(self.now, lookup, segment, length, fits)
     }
@@ -139,7 +139,7 @@ impl DataPlane {
             Err(cause) => plan.disposition = Disposition::Drop(DropReason::Malformed(*cause)),
             Ok(headers) => {
                 self.pipeline().decide(edge, packet, headers, &mut plan, &mut ());
-                self.commit(edge, packet, headers, &mut plan);
+                self.carry_out(edge, packet, headers, &mut plan);
             }
         }
         self.counters.count(&plan.disposition, packet.len());

@@ -31,7 +31,7 @@ pub(crate) struct TransmitQueue {
     errors: VecDeque<[u8; IcmpError::MAXIMUM_LENGTH]>,
     quota: Quota<1>,
     /// Resets of flows that a change closed.
-    closings: VecDeque<LastWord>,
+    closings: VecDeque<ClosingReset>,
     closing_limit: usize,
     /// Packets made so far.
     made: u64,
@@ -46,7 +46,7 @@ struct Waiting {
 }
 
 /// A reset of a flow that a change closed.
-struct LastWord {
+struct ClosingReset {
     /// Its place among all packets.
     number: u64,
     to: Edge,
@@ -111,7 +111,7 @@ impl TransmitQueue {
         if self.closings.front().is_none_or(|closing| closing.number > answer) {
             return self.take_answer(counters);
         }
-        let LastWord { to, reset, .. } = self.closings.pop_front()?;
+        let ClosingReset { to, reset, .. } = self.closings.pop_front()?;
         counters.transmitted.add(Reset::LENGTH);
         Some(Transmit { to, packet: written(&reset) })
     }
@@ -135,7 +135,7 @@ impl TransmitQueue {
     pub(crate) fn close(&mut self, to: Edge, reset: Reset, counters: &mut Counters) {
         counters.generated.add(Reset::LENGTH);
         let number = self.count();
-        self.closings.push_back(LastWord { number, to, reset });
+        self.closings.push_back(ClosingReset { number, to, reset });
     }
 
     /// Queues a reset that answers a packet, or ends a connection that idled out.

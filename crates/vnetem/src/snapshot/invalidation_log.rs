@@ -79,7 +79,7 @@ mod tests {
     /// INV-accepted-edit-in-force: a data plane within the length of the log gets each generation
     /// since its own, oldest first. One further behind gets none.
     #[test]
-    fn log_keeps_the_last_64_generations() {
+    fn log_has_the_last_64_generations() {
         let mut log = InvalidationLog::default();
         assert!(log.since(Generation(0)).is_none());
         for number in 1..=100 {

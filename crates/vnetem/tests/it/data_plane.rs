@@ -216,7 +216,7 @@ fn next_packet_closes_stale_flow() {
 #[test]
 fn closing_mode_decides_who_is_notified() {
     for (closing, notified) in
-        [(CloseMode::Both, 2), (CloseMode::Opener, 1), (CloseMode::Silent, 0)]
+        [(CloseMode::Both, 2), (CloseMode::Initiator, 1), (CloseMode::Silent, 0)]
     {
         let mut world = World::new(Settings { closing, ..Settings::replayable(0) });
         let (service, public) = world.connect(world.vm(), VM, ACCOUNT);

@@ -99,7 +99,7 @@ fn reply(flags: &str, numbers: (u32, u32)) -> Vec<u8> {
 fn closing_notifies_an_external_initiator() {
     for (closing, notified) in [
         (CloseMode::Both, &[Edge::Nic(NicId(1)), Edge::Internet][..]),
-        (CloseMode::Opener, &[Edge::Internet]),
+        (CloseMode::Initiator, &[Edge::Internet]),
         (CloseMode::Silent, &[]),
     ] {
         let mut world = World::new(Settings { closing, ..Settings::replayable(0) });

@@ -14,7 +14,7 @@ use crate::{Disposition, EdgeId};
 impl DataPlane {
     /// Carries out the plan for a packet.
     #[inline]
-    pub(super) fn commit(
+    pub(super) fn carry_out(
         &mut self,
         edge: EdgeId,
         packet: &mut [u8],
