@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use vnetem::Protocol;
-use vnetem_load::{FrameSize, Load, Shape, TogglePart};
+use vnetem_load::{Estate, FrameSize, Load, Shape, TogglePart};
 
 const FLOWS: [u32; 3] = [1_000, 100_000, 1_000_000];
 
@@ -153,5 +153,29 @@ fn connect(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, forward, open, toggle, expire, connect);
+/// Measures an edit, its commit and its apply, for networks of many sizes.
+fn commit(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("commit");
+    for (vnets, routes) in [(1, 0), (1_000, 0), (30_000, 0), (1, 100_000)] {
+        let mut estate = Estate::new(vnets, routes, &mut |_, work| work()).unwrap();
+        for bulk in [false, true] {
+            let kind = if bulk { "bulk-edit" } else { "toggle" };
+            group.bench_function(format!("{kind}/{vnets}/routes-{routes}"), |bencher| {
+                bencher.iter_custom(|rounds| {
+                    let mut spent = Duration::ZERO;
+                    for _ in 0..rounds {
+                        let mut clock = clock(&mut spent);
+                        match bulk {
+                            false => estate.toggle(&mut clock).unwrap(),
+                            true => estate.bulk_edit(&mut clock).unwrap(),
+                        }
+                    }
+                    spent
+                });
+            });
+        }
+    }
+}
+
+criterion_group!(benches, forward, open, toggle, expire, connect, commit);
 criterion_main!(benches);

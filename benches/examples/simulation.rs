@@ -26,11 +26,11 @@ fn main() -> Result<(), BoxError> {
         let ours = rate(16, &|seconds| vnetem(hosts, seconds))?;
         let theirs =
             if hosts <= 100 { Some(rate(1, &|seconds| turmoil(hosts, seconds))?) } else { None };
-        let (told, ratio) = match theirs {
+        let (shown, ratio) = match theirs {
             Some(theirs) => (format!("{theirs:.1}"), format!("{:.0}", ours / theirs)),
             None => ("-".to_owned(), "-".to_owned()),
         };
-        println!("{hosts:>5} {ours:>19.1} {told:>20} {ratio:>7}");
+        println!("{hosts:>5} {ours:>19.1} {shown:>20} {ratio:>7}");
     }
     println!("bulk over a clean link: {:.0} MB/s", bulk(1 << 30)?);
     Ok(())

@@ -91,7 +91,7 @@ fn unapproved_private_endpoint_is_always_refused() {
 
 /// A new rule waits for success; an updated one goes on deciding as before (U-20, F-24).
 #[test]
-fn provisioning_rule_keeps_previous_decision() {
+fn provisioning_rule_retains_previous_decision() {
     let mut rules = RuleSet::new(RuleLimits::SQL, DefaultAction::Deny);
     rules.set_vnet_rule(WEB, RuleState::Provisioning).unwrap();
     assert_eq!(rules.judge(tunnel(WEB)), Access::Refused(Refusal::RuleNotInForce));

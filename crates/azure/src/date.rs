@@ -14,7 +14,7 @@ pub struct Date {
 }
 
 impl Date {
-    /// The day in a file's name as it is published, `ServiceTags_Public_20251028.json`.
+    /// Returns the day in a file's name as it is published, `ServiceTags_Public_20251028.json`.
     #[must_use]
     pub fn in_file_name(name: &str) -> Option<Self> {
         name.split(|c: char| !c.is_ascii_digit()).rev().find_map(|digits| {

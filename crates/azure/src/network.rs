@@ -53,8 +53,8 @@ impl EndpointService {
         Ok(())
     }
 
-    /// The endpoint that a subnet in `region` gets: its locations are those of the service's scope,
-    /// or all where the region is not known (E-05, E-06).
+    /// Returns the endpoint that a subnet in `region` gets: its locations are those of the
+    /// service's scope, or all where the region is not known (E-05, E-06).
     #[must_use]
     pub fn endpoint(&self, region: Option<&str>) -> Endpoint {
         let region = region.map(|region| known_region(region).unwrap_or(region));

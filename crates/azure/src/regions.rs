@@ -1,7 +1,7 @@
 //! Regions of the public cloud, by the names that resources use for them.
 
-/// The region by the name that resources use for it: the published list shortens or turns round
-/// some.
+/// Returns the region by the name that resources use for it: the published list shortens or turns
+/// round some.
 #[must_use]
 pub fn region_name(published: &str) -> &str {
     SHORTENED
@@ -10,9 +10,9 @@ pub fn region_name(published: &str) -> &str {
         .map_or(published, |(_, name)| name)
 }
 
-/// The region that a text names in any spelling that Azure uses: `westeurope`, `WestEurope` as in
-/// the names of tags, `West Europe` as people read it, or as the published list shortens it. `None`
-/// if it is no region of the public cloud.
+/// Returns the region that a text names in any spelling that Azure uses: `westeurope`, `WestEurope`
+/// as in the names of tags, `West Europe` as people read it, or as the published list shortens it.
+/// `None` if it is no region of the public cloud.
 ///
 /// ```
 /// assert_eq!(vnetem_azure::known_region("West Europe"), Some("westeurope"));
@@ -30,16 +30,17 @@ pub fn known_region(text: &str) -> Option<&'static str> {
     REGIONS.iter().copied().find(|region| *region == name)
 }
 
-/// The known region whose name is nearest to a text, for those who mistyped one; `None` if none is
-/// near.
+/// Returns the known region whose name is nearest to a text, for those who mistyped one; `None` if
+/// none is near.
 #[must_use]
 pub fn nearest_region(text: &str) -> Option<&'static str> {
     nearest(text, REGIONS)
 }
 
-/// Of some names the one that takes the fewest changes of a letter to come from a text, without
-/// regard to case; `None` if all take more than a third of what of the text does not agree from the
-/// start.
+/// Returns the name with the smallest edit distance to a text, without regard to case.
+///
+/// `None` if the distance is above the limit: one, and a third of the letters of the text behind
+/// the prefix that both share.
 #[must_use]
 pub fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let changes = names.into_iter().map(|name| (distance(text, name), name));
@@ -65,7 +66,7 @@ fn distance(one: &str, other: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// The regions paired with this one, in either direction, ascending.
+/// Returns the regions paired with this one, in either direction, ascending.
 ///
 /// A pair may be one-way: West US 3 is paired with East US, East US with West US. An endpoint in
 /// East US has all three in its locations (E-06), so both directions count.

@@ -30,8 +30,9 @@ pub struct ServiceTag {
 }
 
 impl ServiceTags {
-    /// The list that this crate carries, public cloud, 2025-10-28: the tags of service endpoints
-    /// with their sub-tags, and the [common tags](Self::common_tags) of security rules and routes.
+    /// Returns the list that this crate carries, public cloud, 2025-10-28: the tags of service
+    /// endpoints with their sub-tags, and the [common tags](Self::common_tags) of security rules
+    /// and routes.
     #[must_use]
     pub fn embedded() -> Self {
         #[allow(clippy::expect_used, reason = "the text is a part of the crate, and tests read it")]
@@ -51,51 +52,52 @@ impl ServiceTags {
         Ok(())
     }
 
-    /// The cloud, `Public` or another.
+    /// Returns the cloud, `Public` or another.
     #[must_use]
     pub fn cloud(&self) -> &str {
         &self.cloud
     }
 
-    /// The number of the list's last change; 0 where the list does not say it.
+    /// Returns the number of the list's last change; 0 where the list does not say it.
     #[must_use]
     pub fn change_number(&self) -> u64 {
         self.change_number
     }
 
-    /// The day of the list, where it is known.
+    /// Returns the day of the list, where it is known.
     #[must_use]
     pub fn date(&self) -> Option<Date> {
         self.date
     }
 
-    /// The tag of this name.
+    /// Returns the tag of this name.
     #[must_use]
     pub fn tag(&self, name: &str) -> Option<&ServiceTag> {
         self.tags.get(&name.to_ascii_lowercase())
     }
 
-    /// All tags, by name.
+    /// Returns all tags, by name.
     pub fn tags(&self) -> impl Iterator<Item = &ServiceTag> {
         self.tags.values()
     }
 
-    /// The parts of a tag, such as `Storage.WestEurope` of `Storage`; nearly all are regions.
+    /// Returns the parts of a tag, such as `Storage.WestEurope` of `Storage`; nearly all are
+    /// regions.
     pub fn sub_tags(&self, name: &str) -> impl Iterator<Item = &ServiceTag> {
         let start = format!("{}.", name.to_ascii_lowercase());
         let parts = self.tags.range(start.clone()..);
         parts.take_while(move |(key, _)| key.starts_with(&start)).map(|(_, tag)| tag)
     }
 
-    /// The tag of which this one is a part, if the list has it.
+    /// Returns the tag of which this one is a part, if the list has it.
     #[must_use]
     pub fn parent(&self, tag: &ServiceTag) -> Option<&ServiceTag> {
         let (parent, _) = tag.name.split_once('.')?;
         self.tag(parent)
     }
 
-    /// The same list with only the tags that are known to be those of endpoint services, and their
-    /// sub-tags.
+    /// Returns the same list with only the tags that are known to be those of endpoint services,
+    /// and their sub-tags.
     ///
     /// They are known by name: not every form of the list marks them (E-01), and one of them is
     /// assumed (U-11).
@@ -129,9 +131,9 @@ impl ServiceTags {
         kept
     }
 
-    /// The addresses of a service that an endpoint does not serve from a subnet in `region`: those
-    /// in regional tags of regions outside the endpoint's scope. What lies in no regional tag is in
-    /// scope (C-06, E-09).
+    /// Returns the addresses of a service that an endpoint does not serve from a subnet in
+    /// `region`: those in regional tags of regions outside the endpoint's scope. What lies in no
+    /// regional tag is in scope (C-06, E-09).
     #[must_use]
     pub fn out_of_scope(&self, service: &EndpointService, region: &str) -> Vec<Ipv4Net> {
         let outside = |tag: &&ServiceTag| {
@@ -153,33 +155,33 @@ impl ServiceTag {
         Self { name, region, change_number, endpoint, prefixes: sorted(prefixes) }
     }
 
-    /// The name as published, `Storage.WestEurope`.
+    /// Returns the name as published, `Storage.WestEurope`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The region, by the name that resources use for it, `francecentral`; none for a worldwide
-    /// tag.
+    /// Returns the region, by the name that resources use for it, `francecentral`; none for a
+    /// worldwide tag.
     #[must_use]
     pub fn region(&self) -> Option<&str> {
         self.region.as_deref()
     }
 
-    /// The number of the tag's last change; 0 where the list does not say it.
+    /// Returns the number of the tag's last change; 0 where the list does not say it.
     #[must_use]
     pub fn change_number(&self) -> u64 {
         self.change_number
     }
 
-    /// Whether the list marks the tag for service endpoints, `VSE` (E-01). The API's form never
-    /// does.
+    /// Returns whether the list marks the tag for service endpoints, `VSE` (E-01). The API's form
+    /// never does.
     #[must_use]
     pub fn is_endpoint(&self) -> bool {
         self.endpoint
     }
 
-    /// The IPv4 prefixes: canonical, ascending, none twice.
+    /// Returns the IPv4 prefixes: canonical, ascending, none twice.
     #[must_use]
     pub fn prefixes(&self) -> &[Ipv4Net] {
         &self.prefixes

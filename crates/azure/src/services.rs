@@ -138,15 +138,15 @@ impl EndpointService {
             .asking(UnlessIgnored, "access restrictions: --ignore-missing-endpoint"),
     ];
 
-    /// The service of this name, without regard to case.
+    /// Returns the service of this name, without regard to case.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
         static ALL: [EndpointService; 11] = EndpointService::ALL;
         ALL.iter().find(|service| service.name.eq_ignore_ascii_case(name))
     }
 
-    /// Whether the two cannot stand on one subnet, because they are two endpoints for the same
-    /// addresses (E-07, U-17).
+    /// Returns whether one subnet cannot have both, because they are two endpoints for the
+    /// same addresses (E-07, U-17).
     #[must_use]
     pub fn excludes(&self, other: &Self) -> bool {
         self.name != other.name && self.tag == other.tag
@@ -203,8 +203,8 @@ const fn legacy(name: &'static str, domain: &'static str) -> Product {
 }
 
 impl Scope {
-    /// The locations that a subnet in `region` shows for an endpoint of this scope: names of
-    /// regions, or `*` for all (E-06).
+    /// Returns the locations that a subnet in `region` shows for an endpoint of this scope: names
+    /// of regions, or `*` for all (E-06).
     #[must_use]
     pub fn locations(self, region: &str) -> Vec<&str> {
         let region = known_region(region).unwrap_or(region);
@@ -217,7 +217,8 @@ impl Scope {
         }
     }
 
-    /// Whether an endpoint of a subnet in `region` leads to resources in the region `other`.
+    /// Returns whether an endpoint of a subnet in `region` leads to resources in the region
+    /// `other`.
     #[must_use]
     pub fn covers(self, region: &str, other: &str) -> bool {
         let other = known_region(other).unwrap_or(other);

@@ -79,6 +79,30 @@ fn models_of_real_files_are_golden() {
     assert!(count >= 40);
 }
 
+/// Limits of the readers, held by `nesting_without_end_is_refused`,
+/// `templates_without_end_are_refused` and `references_without_end_are_given_up`.
+const LIMITS: &str = "
+## Limits
+
+A file beyond a limit is refused, or its value is unresolved; the answer names the place.
+
+| what | limit |
+|---|---|
+| nesting of JSON | 512 |
+| record of a flow log | 256 MB |
+| records inside a record of a flow log | 8 |
+| steps to evaluate a template | 2,000,000 |
+| values of a template that depend on each other | 64 |
+| parentheses in an expression | 100 |
+| turns of one copy loop | 2,000 |
+| resources of one template | 20,000 |
+| templates inside templates | 16 |
+| text that a function makes | 1 MB |
+| list that a function makes | 100,000 items |
+| references between modules of a plan, one after the other | 24 |
+| references in a plan | 2,000,000 |
+";
+
 #[test]
 fn page_says_how_files_are_read() {
     let mut page = String::from(
@@ -113,6 +137,7 @@ fn page_says_how_files_are_read() {
         writeln!(page, "| `{file}` | {kind} | {} | {unresolved} |", what.replace('|', "/"))
             .unwrap();
     }
+    page.push_str(LIMITS);
     let mut wrong = Vec::new();
     hold(&root().join("../../../docs/importers.md"), &page, &mut wrong);
     assert!(wrong.is_empty(), "{wrong:?} is stale: VNETEM_BLESS=1 cargo test -p vnetem-azure");

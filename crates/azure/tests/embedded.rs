@@ -96,7 +96,7 @@ fn merging_across_services_loses_172_prefixes() {
     assert_eq!(all.len() - Ipv4Net::aggregate(&all).len(), 172);
 }
 
-/// C-06 rests on it: a regional prefix is one region's, and a part of the service.
+/// A regional prefix is one region's, and a part of the service (C-06).
 #[test]
 fn regional_tags_are_disjoint_within_parent() {
     let tags = ServiceTags::embedded();

@@ -310,7 +310,7 @@ fn parts_have_short_types() {
 }
 
 #[test]
-fn scopes_of_nested_templates_differ() {
+fn nested_templates_name_inner_or_outer() {
     let nested = |scope: &str| {
         let template = json!({ "$schema": SCHEMA, "variables": { "name": "outside" }, "resources": [ {
             "type": "Microsoft.Resources/deployments", "name": "d", "resourceGroup": "other",
@@ -380,7 +380,7 @@ fn route_to_referenced_firewall_stays() {
 }
 
 #[test]
-fn unknown_name_keeps_its_neighbours() {
+fn unknown_name_spares_its_neighbours() {
     let template = json!({ "$schema": SCHEMA, "parameters": { "names": { "type": "object" } }, "resources": [ {
         "type": "Microsoft.Network/virtualNetworks", "name": "[parameters('names').vnet]", "properties": {
             "addressSpace": { "addressPrefixes": [ "10.0.0.0/16" ] }, "subnets": [

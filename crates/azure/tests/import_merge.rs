@@ -134,7 +134,7 @@ fn contradictions_name_both_places() {
 }
 
 #[test]
-fn equal_names_are_told_apart() {
+fn equal_names_stay_distinct() {
     let other = vnet("v", "10.0.0.0/16", "").replace("resourceGroups/g/", "resourceGroups/h/");
     let inventory = all(&[&vnet("v", "10.0.0.0/16", ""), &other]);
     let names = inventory.names();

@@ -67,7 +67,7 @@ fn change_of_a_plan_is_applied() {
     let generation = loaded.network.commit().generation();
     loaded.update(&after);
     assert_eq!(loaded.left_out, []);
-    assert_eq!(loaded.subnets_of(&before.subnets[0].id), [app], "what stays keeps its number");
+    assert_eq!(loaded.subnets_of(&before.subnets[0].id), [app], "what stays has its number");
     assert_ne!(loaded.network.commit().generation(), generation);
     assert!(next_hop(&loaded, &after, "snet-app", &vault).contains("Endpoint"));
     assert!(
@@ -194,7 +194,7 @@ fn peering_needs_both_sides() {
 }
 
 #[test]
-fn unknown_appliance_keeps_its_route() {
+fn unknown_appliance_retains_its_route() {
     let resources = json!([
         { "id": format!("{START}/Microsoft.Network/virtualNetworks/v"), "addressSpace": { "addressPrefixes": ["10.0.0.0/16"] },
           "subnets": [ { "name": "a", "addressPrefix": "10.0.0.0/24", "routeTable": { "id": format!("{START}/Microsoft.Network/routeTables/t") } } ] },
@@ -211,7 +211,7 @@ fn unknown_appliance_keeps_its_route() {
     let vnetem::control::NextHop::VirtualAppliance(address) = route.next_hop else {
         panic!("{route:?}")
     };
-    assert!(loaded.stands_for(address).unwrap().contains("appliance of the route now.json"));
+    assert!(loaded.stands_for(address).unwrap().contains("appliance of the route fw of "));
     assert_eq!(loaded.left_out[0].why, "a route to a gateway that the network does not have");
     assert!(loaded.assumptions.iter().any(|one| one.code == "appliance-address-unknown"));
 }

@@ -100,7 +100,7 @@ fn e_15_data_lake_takes_its_time() {
 /// E-05, U-18: an endpoint is being updated until a snapshot has it, and gives back the identifier
 /// that it was given.
 #[test]
-fn endpoint_shows_state_and_keeps_identifier() {
+fn endpoint_shows_state_and_same_identifier() {
     let (mut network, web) = world();
     let service = named("Microsoft.KeyVault");
     let id = service.add_to(&mut network, &ServiceTags::embedded()).unwrap();

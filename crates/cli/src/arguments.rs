@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use vnetem::Time;
-use vnetem_load::FrameSize;
+use vnetem_load::{FrameSize, MAX_VNETS};
 use vnetem_scenario::parse_duration;
 
 pub(crate) use vnetem_whatif::files::Switch as EndpointSwitch;
@@ -334,9 +334,9 @@ pub(crate) struct Tags {
 pub(crate) struct Bench {
     /// What to measure: packets of open flows, new flows, an endpoint switched under live flows,
     /// flows that end by time, connections from SYN to the last ACK while as many tuples as flows
-    /// stand in hold-down
+    /// stand in hold-down, edits of a network of many virtual networks
     #[arg(value_enum, default_value = "forward")]
-    pub(crate) modes: Vec<BenchMode>,
+    pub(crate) modes: Vec<BenchWord>,
     /// Frame sizes in bytes, as 64, 512 or 1500, or imix
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "64")]
     pub(crate) sizes: Vec<FrameSize>,
@@ -349,6 +349,9 @@ pub(crate) struct Bench {
     /// Routes that a gateway announces; only the first packet of a flow asks for one
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0", value_parser = count)]
     pub(crate) routes: Vec<u32>,
+    /// Virtual networks, of two subnets each; only commit has as many
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,1k,30k", value_parser = vnets)]
+    pub(crate) vnets: Vec<u32>,
     /// Whether the subnets have the service's endpoint; TCP only
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_enum, default_value = "off")]
     pub(crate) endpoint: Vec<Switch>,
@@ -366,13 +369,38 @@ pub(crate) struct Bench {
     pub(crate) duration: Duration,
 }
 
+/// A word that names what is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchWord {
+    Forward,
+    Open,
+    Toggle,
+    Expire,
+    Connect,
+    Commit,
+}
+
+/// What is measured by packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BenchMode {
     Forward,
     Open,
     Toggle,
     Expire,
     Connect,
+}
+
+impl BenchWord {
+    pub(crate) fn of_packets(self) -> Option<BenchMode> {
+        match self {
+            Self::Forward => Some(BenchMode::Forward),
+            Self::Open => Some(BenchMode::Open),
+            Self::Toggle => Some(BenchMode::Toggle),
+            Self::Expire => Some(BenchMode::Expire),
+            Self::Connect => Some(BenchMode::Connect),
+            Self::Commit => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -424,6 +452,15 @@ fn flows(text: &str) -> Result<u32, String> {
         Ok(flows)
     } else {
         Err("expected 1 to 100M flows".to_owned())
+    }
+}
+
+fn vnets(text: &str) -> Result<u32, String> {
+    let vnets = count(text)?;
+    if (1..=MAX_VNETS).contains(&vnets) {
+        Ok(vnets)
+    } else {
+        Err(format!("expected 1 to {MAX_VNETS} virtual networks"))
     }
 }
 

@@ -1,5 +1,6 @@
 //! `vnetem bench`: what the data plane costs on this machine.
 
+mod commit;
 mod measure;
 
 use std::fmt::Write as _;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use vnetem::Protocol;
 use vnetem_load::{FrameSize, Shape};
 
-use crate::arguments::{Bench, BenchMode, BenchProtocol, Common, Output, Switch};
+use crate::arguments::{Bench, BenchMode, BenchProtocol, BenchWord, Common, Output, Switch};
 use crate::{Answer, Failure};
 use measure::{Measured, measure};
 
@@ -22,7 +23,8 @@ struct Point {
 }
 
 pub(crate) fn bench(common: &Common, asked: &Bench) -> Result<Answer, Failure> {
-    let points = points(common, asked)?;
+    let modes: Vec<BenchMode> = asked.modes.iter().filter_map(|mode| mode.of_packets()).collect();
+    let points = if modes.is_empty() { Vec::new() } else { points(common, asked, &modes)? };
     let mut rows = Vec::new();
     for (point, n) in points.iter().zip(1..) {
         progress(&format!("{n} of {}: {}", points.len(), point.words()));
@@ -30,18 +32,29 @@ pub(crate) fn bench(common: &Common, asked: &Bench) -> Result<Answer, Failure> {
         progress("");
         rows.push((*point, measured?));
     }
+    let mut commits = Vec::new();
+    if asked.modes.contains(&BenchWord::Commit) {
+        commits = commit::measure(asked, &|vnets, routes| {
+            progress(&format!("commit, vnets {vnets}, routes {routes}"));
+        })?;
+        progress("");
+    }
     let text = match common.output {
-        Output::Text => table(&rows),
-        Output::Json => json(&rows),
+        Output::Text => {
+            let packets = if rows.is_empty() { String::new() } else { table(&rows) };
+            let commits = if commits.is_empty() { String::new() } else { commit::table(&commits) };
+            packets + &commits
+        }
+        Output::Json => json(&rows, &commits),
     };
     Ok(Answer { text, notes: Vec::new(), good: true })
 }
 
 /// Every combination that means something, in the order of the lists.
-fn points(common: &Common, asked: &Bench) -> Result<Vec<Point>, Failure> {
+fn points(common: &Common, asked: &Bench, modes: &[BenchMode]) -> Result<Vec<Point>, Failure> {
     let shape = Shape { seed: common.seed.unwrap_or(1), ..Shape::default() };
     let first = Point { mode: BenchMode::Forward, shape, cores: 1 };
-    let all = each(vec![first], &asked.modes, |point, mode| point.mode = mode);
+    let all = each(vec![first], modes, |point, mode| point.mode = mode);
     let all = each(all, &asked.protocol, |point, protocol| {
         point.shape.protocol = match protocol {
             BenchProtocol::Tcp => Protocol::TCP,
@@ -210,7 +223,7 @@ fn table(rows: &[(Point, Measured)]) -> String {
     text
 }
 
-fn json(rows: &[(Point, Measured)]) -> String {
+fn json(rows: &[(Point, Measured)], commits: &[commit::Row]) -> String {
     let rows = rows.iter().map(|(point, measured)| {
         let mut row: serde_json::Map<String, Value> =
             point.cells().map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
@@ -232,7 +245,7 @@ fn json(rows: &[(Point, Measured)]) -> String {
     let answer = json!({
         "schema": "vnetem/1",
         "version": env!("CARGO_PKG_VERSION"),
-        "rows": rows.collect::<Vec<_>>(),
+        "rows": rows.chain(commit::json(commits)).collect::<Vec<_>>(),
     });
     format!("{answer:#}\n")
 }

@@ -83,7 +83,7 @@ fn main() -> ExitCode {
     };
     match answer {
         Ok(answer) => {
-            answer.notes.iter().for_each(|note| complain(note));
+            answer.notes.iter().for_each(|note| print_error(note));
             match write_out(&answer.text) {
                 Ok(()) if answer.good => ExitCode::SUCCESS,
                 Ok(()) => DIFFERENT.into(),
@@ -91,7 +91,7 @@ fn main() -> ExitCode {
             }
         }
         Err(failure) => {
-            complain(&format!("vnetem: {failure}"));
+            print_error(&format!("vnetem: {failure}"));
             FAILED.into()
         }
     }
@@ -143,11 +143,11 @@ fn unless_closed(error: io::Error) -> io::Result<()> {
 }
 
 fn unwritten(error: &io::Error) -> ExitCode {
-    complain(&format!("vnetem: standard output: {error}"));
+    print_error(&format!("vnetem: standard output: {error}"));
     FAILED.into()
 }
 
 /// Writes a line to standard error. `eprintln!` would panic where that cannot be written.
-fn complain(line: &str) {
+fn print_error(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -4,17 +4,13 @@ use core::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::arguments::{Common, Output};
+use crate::arguments::{Common, Model, Output};
 use crate::questions::ShowModel;
-use crate::{Answer, Failure};
+use crate::{Answer, Failure, load};
 
 pub(crate) fn model(common: &Common, asked: &ShowModel) -> Result<Answer, Failure> {
-    if asked.sources.scenario()?.is_some() {
-        return Err(
-            "a scenario is a model already: \"vnetem routes\" and \"vnetem trace\" ask it, \
-                    and \"vnetem run\" plays it"
-                .into(),
-        );
+    if asked.files.is_empty() && asked.sources.scenario()?.is_some() {
+        return of_scenario(common, asked);
     }
     if asked.sources.model.is_empty() && asked.files.is_empty() {
         return Err("of which files? Give -m FILE".into());
@@ -31,6 +27,20 @@ pub(crate) fn model(common: &Common, asked: &ShowModel) -> Result<Answer, Failur
         Output::Json => format!("{value:#}\n"),
     };
     Ok(Answer { text, notes, good: true })
+}
+
+/// The network of a scenario, as it is declared.
+fn of_scenario(common: &Common, asked: &ShowModel) -> Result<Answer, Failure> {
+    if asked.before {
+        return Err("a scenario holds no change that --before would leave out".into());
+    }
+    let model = Model { sources: asked.sources.clone(), at: None };
+    let value = vnetem_whatif::model(load::stage(common, &model)?.network());
+    let text = match common.output {
+        Output::Text => text(&value)?,
+        Output::Json => format!("{value:#}\n"),
+    };
+    Ok(Answer { text, notes: Vec::new(), good: true })
 }
 
 /// Adds what only the network says: where resources answer, what could not be put into it.

@@ -218,12 +218,12 @@ fn resolve(name: &str) -> io::Result<()> {
 /// Fetches the same body again and again, and counts how connections ended. It stops after a number
 /// of seconds, or with `-` when its standard input ends.
 fn hammer(host: &str, path: &str, seconds: &str) -> io::Result<()> {
-    let goes_on: Box<dyn Fn() -> bool> = if seconds == "-" {
+    let runs_on: Box<dyn Fn() -> bool> = if seconds == "-" {
         let ended = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&ended);
+        let signalled = Arc::clone(&ended);
         thread::spawn(move || {
             let _ = io::copy(&mut io::stdin(), &mut io::sink());
-            told.store(true, Ordering::Relaxed);
+            signalled.store(true, Ordering::Relaxed);
         });
         Box::new(move || !ended.load(Ordering::Relaxed))
     } else {
@@ -233,7 +233,7 @@ fn hammer(host: &str, path: &str, seconds: &str) -> io::Result<()> {
     let (name, port) = host.split_once(':').unwrap_or((host, "80"));
     let (mut done, mut resets, mut others) = (0, 0, Vec::new());
     let blob = Blob::named(path);
-    while goes_on() {
+    while runs_on() {
         let fetch = || {
             let mut stream = TcpStream::connect((name, number(port)?))?;
             write!(stream, "GET {path} HTTP/1.1\r\nHost: {name}\r\n\r\n")?;

@@ -54,7 +54,7 @@ impl Bar {
     }
 
     /// Shows how far the comparison is.
-    pub(crate) fn tell(&self, progress: Progress) {
+    pub(crate) fn show(&self, progress: Progress) {
         self.what.set(progress.what);
         self.bytes.set(false);
         self.done.set(progress.done);
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn quick_work_shows_no_bar() {
         let bar = bar();
-        bar.tell(Progress::new("flows", 1, 2));
+        bar.show(Progress::new("flows", 1, 2));
         assert!(bar.shown.borrow().is_none());
     }
 
@@ -128,7 +128,7 @@ mod tests {
     fn bar_comes_after_a_second() {
         let mut bar = bar();
         bar.begun = Instant::now().checked_sub(PATIENCE).unwrap();
-        bar.tell(Progress::new("flows", 1, 2));
+        bar.show(Progress::new("flows", 1, 2));
         let shown = bar.shown.borrow().clone().unwrap();
         assert_eq!((shown.position(), shown.length()), (1, Some(2)));
         let mut source = bar.through(&b"abc"[..]);

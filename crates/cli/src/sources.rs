@@ -4,6 +4,7 @@ use core::net::Ipv4Addr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use vnetem_azure::import::flow_log::FlowLogError;
 use vnetem_whatif::Traffic;
 use vnetem_whatif::files::{ModelFiles, files_in};
 
@@ -41,12 +42,14 @@ impl Sources {
     }
 }
 
-/// Reads flow logs and captures. `is_inside` says which addresses are the model's.
+/// Reads flow logs and captures. `is_inside` says which addresses are the model's. Of a folder's
+/// files, what is no flow log is passed over with a note.
 pub(crate) fn traffic(
     flows: &[PathBuf],
     captures: &[PathBuf],
     is_inside: impl Fn(Ipv4Addr) -> bool,
     bar: &Bar,
+    notes: &mut Vec<String>,
 ) -> Result<Traffic, Failure> {
     let mut traffic = Traffic::new();
     let mut logs = Vec::new();
@@ -65,10 +68,19 @@ pub(crate) fn traffic(
         let wrong = |error: &dyn core::fmt::Display| format!("{name}: {error}");
         let before = traffic.tuples();
         let file = File::open(path).map_err(|error| wrong(&error))?;
-        traffic.read_flow_log(&name, bar.through(file)).map_err(|error| wrong(&error))?;
+        match traffic.read_flow_log(&name, bar.through(file)) {
+            Err(error @ FlowLogError::NotFlows(_)) if !flows.contains(path) => {
+                notes.push(format!("passed over: {}", wrong(&error)));
+            }
+            other => other.map_err(|error| wrong(&error))?,
+        }
         if traffic.tuples() == before && flows.contains(path) {
             return Err(wrong(&"no flow log: it has no line of a flow").into());
         }
+    }
+    if !flows.is_empty() && traffic.tuples() == 0 {
+        let folders: Vec<_> = flows.iter().map(|path| path.display().to_string()).collect();
+        return Err(format!("{}: no flow log in it", folders.join(", ")).into());
     }
     for path in captures {
         let wrong = |error: &dyn core::fmt::Display| format!("{}: {error}", path.display());

@@ -3,7 +3,7 @@
 use core::fmt::Write as _;
 use std::collections::BTreeMap;
 
-use vnetem::{DenyReason, DropReason, Time, authz::Refusal};
+use vnetem::{DenyReason, DropReason, Time, authz::Refusal, nat::Cause};
 use vnetem_scenario::report::{ProbeCall, Report};
 use vnetem_scenario::route_table;
 
@@ -171,20 +171,17 @@ fn closings(out: &mut String, report: &Report) -> core::fmt::Result {
     if report.closings.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\nFlows that changes closed, and who was told")?;
+    writeln!(out, "\nFlows that changes closed, and who was notified")?;
     for closing in &report.closings {
-        let told = if closing.notified.is_empty() {
+        let notified = if closing.notified.is_empty() {
             "nobody".to_owned()
         } else {
             closing.notified.join(", ")
         };
         let event = &closing.event;
         writeln!(out, "  {}  {}", seconds(event.at), closing.change)?;
-        let cause = match event.kind {
-            vnetem::EventKind::Closed(cause) | vnetem::EventKind::Ended(cause) => cause.name(),
-            _ => "opened",
-        };
-        writeln!(out, "    {}  {cause}; told: {told}", event.tuple)?;
+        let cause = event.kind.cause().map_or("opened", Cause::name);
+        writeln!(out, "    {}  {cause}; notified: {notified}", event.tuple)?;
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ pub(crate) fn what_if(common: &Common, asked: &WhatIf) -> Result<Answer, Failure
         );
         demo()?
     } else if let Some(scenario) = asked.sources.scenario()? {
-        of_scenario(common, asked, scenario, &bar)?
+        of_scenario(common, asked, scenario, &bar, &mut notes)?
     } else {
         of_files(asked, &bar, &mut notes)?
     };
@@ -91,14 +91,20 @@ fn of_files(asked: &WhatIf, bar: &Bar, notes: &mut Vec<String>) -> Result<Report
     };
     let (estate, change) = files.read(&asked.sources.files(), notes)?;
     let inside = |address| estate.is_inside(address);
-    let traffic = sources::traffic(&asked.flows, &asked.pcap, inside, bar)?;
-    let tell = |progress| bar.tell(progress);
-    let mut report = estate.report(&change, &traffic, Some(&tell));
+    let traffic = sources::traffic(&asked.flows, &asked.pcap, inside, bar, notes)?;
+    let show = |progress| bar.show(progress);
+    let mut report = estate.report(&change, &traffic, Some(&show));
     report.traffic.sources = traffic.sources().to_vec();
     Ok(report)
 }
 
-fn of_scenario(common: &Common, asked: &WhatIf, path: &Path, bar: &Bar) -> Result<Report, Failure> {
+fn of_scenario(
+    common: &Common,
+    asked: &WhatIf,
+    path: &Path,
+    bar: &Bar,
+    notes: &mut Vec<String>,
+) -> Result<Report, Failure> {
     if asked.enable.is_empty() && asked.disable.is_empty() {
         return Err(format!("{}: what changes? Give --enable or --disable", path.display()).into());
     }
@@ -116,9 +122,9 @@ fn of_scenario(common: &Common, asked: &WhatIf, path: &Path, bar: &Bar) -> Resul
     }
     let change = begun.end(&mut network);
     let inside = |address| network.subnets().any(|(_, subnet)| subnet.prefix.contains(&address));
-    let traffic = sources::traffic(&asked.flows, &asked.pcap, inside, bar)?;
-    let tell = |progress| bar.tell(progress);
-    let options = Options { progress: Some(&tell), ..Options::default() };
+    let traffic = sources::traffic(&asked.flows, &asked.pcap, inside, bar, notes)?;
+    let show = |progress| bar.show(progress);
+    let options = Options { progress: Some(&show), ..Options::default() };
     let mut report = compare(&change, &traffic, &options);
     report.tags = day;
     Ok(report)

@@ -56,7 +56,7 @@ fn default_run_plays_the_demo() {
         "Who reaches what",
         "VirtualNetworkServiceEndpoint                   Microsoft.Storage",
         "403 AuthorizationFailure, subnet-not-listed",
-        "told: nic vm-a, nic fw",
+        "notified: nic vm-a, nic fw",
         "Counters at",
     ] {
         assert!(text.contains(said), "{said}");
@@ -298,6 +298,29 @@ fn bench_reports_what_was_asked() {
 }
 
 #[test]
+fn bench_commit_reports_each_size() {
+    let sizes = ["--vnets", "1,20", "--routes", "0,50", "--flows", "640", "-d", "1ms"];
+    let modes = ["bench", "commit", "expire", "-o", "json"];
+    let measured = vnetem(&[&modes[..], &sizes].concat());
+    assert_eq!(measured.status.code(), Some(0), "{}", stderr(&measured));
+    let answer: serde_json::Value = serde_json::from_str(stdout(&measured)).unwrap();
+    let rows = answer["rows"].as_array().unwrap();
+    let commits: Vec<_> = rows.iter().filter(|row| row["mode"] == "commit").collect();
+    assert_eq!((commits.len(), rows.len()), (4, 6), "{rows:?}");
+    for row in &commits {
+        for part in ["build", "firstCommit", "toggle", "bulkEdit"] {
+            assert!(row[format!("{part}Nanoseconds")].as_u64().unwrap() > 0, "{row}");
+        }
+    }
+    let sizes: Vec<_> = commits.iter().map(|row| (&row["vnets"], &row["routes"])).collect();
+    assert!(sizes.iter().any(|(vnets, routes)| **vnets == 20 && **routes == 50));
+    let table = vnetem(&["bench", "commit", "--vnets", "1,2k", "-d", "1ms"]);
+    let lines: Vec<_> = stdout(&table).lines().collect();
+    assert!(lines[0].ends_with("first commit    toggle  bulk edit"), "{lines:?}");
+    assert!(lines[2].trim_start().starts_with("2k  ") && lines.len() == 4, "{lines:?}");
+}
+
+#[test]
 fn impossible_bench_options_are_refused() {
     let wrong = vnetem(&["bench", "--sizes", "63"]);
     assert_eq!(wrong.status.code(), Some(64));
@@ -311,6 +334,8 @@ fn impossible_bench_options_are_refused() {
         ("--flows", "0"),
         ("--flows", "101M"),
         ("--affected", "0"),
+        ("--vnets", "0"),
+        ("--vnets", "2M"),
     ] {
         let refused = vnetem(&["bench", "toggle", option, value]);
         assert_eq!(refused.status.code(), Some(64), "{option} {value}");

@@ -20,7 +20,7 @@ fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-fn complaint(output: &Output) -> String {
+fn errors(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
@@ -46,7 +46,7 @@ const NETWORK: &str = r#"[ { "id": "/subscriptions/s/resourceGroups/g/providers/
 #[test]
 fn alone_it_plays_what_it_brings() {
     let played = vnetem(&["what-if"]);
-    assert_eq!(played.status.code(), Some(2), "{}", complaint(&played));
+    assert_eq!(played.status.code(), Some(2), "{}", errors(&played));
     let said = text(&played);
     for words in [
         "endpoint-enabled net-a/app Microsoft.Storage",
@@ -78,16 +78,16 @@ fn model_and_edit_are_a_question() {
     let model = model.to_str().unwrap();
     let switch = "Microsoft.Storage@vnet1/snet-app";
     let asked = vnetem(&["what-if", "-m", model, "--enable", switch, "-o", "json"]);
-    assert_eq!(asked.status.code(), Some(2), "{}", complaint(&asked));
+    assert_eq!(asked.status.code(), Some(2), "{}", errors(&asked));
     assert_eq!(json(&asked)["changes"][0]["kind"], "endpoint-enabled");
     let same = vnetem(&["what-if", "--before", model, "--after", model]);
-    assert_eq!(same.status.code(), Some(0), "{}", complaint(&same));
+    assert_eq!(same.status.code(), Some(0), "{}", errors(&same));
     let nothing = vnetem(&["what-if", "-m", model]);
     assert_eq!(nothing.status.code(), Some(1));
-    assert!(complaint(&nothing).contains("no change in it"), "{}", complaint(&nothing));
+    assert!(errors(&nothing).contains("no change in it"), "{}", errors(&nothing));
     let wrong = vnetem(&["what-if", "-m", model, "--enable", "Microsoft.Storage@vnet1/web"]);
     assert_eq!(wrong.status.code(), Some(1));
-    assert!(complaint(&wrong).contains("there is vnet1/snet-app"), "{}", complaint(&wrong));
+    assert!(errors(&wrong).contains("there is vnet1/snet-app"), "{}", errors(&wrong));
     let usage = vnetem(&["what-if", "-m", model, "--enable", "Microsoft.Storage"]);
     assert_eq!(usage.status.code(), Some(64));
 }
@@ -102,7 +102,7 @@ fn scenario_is_a_model_too() {
     );
     let path = scenario.to_str().unwrap();
     let asked = vnetem(&["what-if", "-m", path, "--enable", "storage@alpha/web", "-o", "json"]);
-    assert_eq!(asked.status.code(), Some(2), "{}", complaint(&asked));
+    assert_eq!(asked.status.code(), Some(2), "{}", errors(&asked));
     let answer = json(&asked);
     assert_eq!(answer["groups"][0]["after"]["reason"], "subnet-not-listed");
     assert_eq!(answer["steps"][0], "add virtual network rule alpha/web to acct");
@@ -117,9 +117,9 @@ fn folder_is_read_as_its_files() {
     std::fs::write(folder.join("deep/network.json"), NETWORK).unwrap();
     std::fs::write(folder.join("notes.txt"), "nothing of Azure").unwrap();
     let shown = vnetem(&["model", "-m", folder.to_str().unwrap(), "-o", "json"]);
-    assert_eq!(shown.status.code(), Some(0), "{}", complaint(&shown));
+    assert_eq!(shown.status.code(), Some(0), "{}", errors(&shown));
     assert_eq!(json(&shown)["subnets"][0]["name"], "vnet1/snet-app");
-    assert!(complaint(&shown).contains("passed over: "), "{}", complaint(&shown));
+    assert!(errors(&shown).contains("passed over: "), "{}", errors(&shown));
     let none = vnetem(&["model", "-m", folder.join("notes.txt").to_str().unwrap()]);
     assert_eq!(none.status.code(), Some(1));
 }
@@ -144,7 +144,7 @@ fn packets_and_routes_of_own_files() {
     let model = model.to_str().unwrap();
     let packet = ["--from", "vnet1/snet-app", "tcp", "10.0.1.4:50000", "20.60.26.10:443"];
     let traced = vnetem(&[&["trace", "-m", model][..], &packet].concat());
-    assert_eq!(traced.status.code(), Some(0), "{}", complaint(&traced));
+    assert_eq!(traced.status.code(), Some(0), "{}", errors(&traced));
     assert!(text(&traced).contains("system 0.0.0.0/0"), "{}", text(&traced));
     let switch = ["--enable", "Microsoft.Storage@vnet1/snet-app"];
     let traced = vnetem(&[&["trace", "-m", model][..], &packet, &switch].concat());
@@ -176,7 +176,7 @@ fn routes_are_compared_with_azure() {
         vnetem(&["routes", "-m", model, "vnet1/snet-app", "--against", with])
     };
     let equal = asked(&same);
-    assert_eq!(equal.status.code(), Some(0), "{}{}", text(&equal), complaint(&equal));
+    assert_eq!(equal.status.code(), Some(0), "{}{}", text(&equal), errors(&equal));
     let more = r#", { "source": "User", "state": "Active", "addressPrefix": ["20.60.0.0/24"], "nextHopType": "VirtualAppliance", "nextHopIpAddress": ["10.0.9.4"] }"#;
     let differ = asked(&file("differ.json", &routes(more)));
     assert_eq!(differ.status.code(), Some(2));
@@ -193,7 +193,7 @@ fn pipe_may_close_early() {
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         assert!(matches!(output.status.code(), Some(0 | 2)), "{verb} {:?}", output.status);
-        assert!(!complaint(&output).contains("panicked"), "{}", complaint(&output));
+        assert!(!errors(&output).contains("panicked"), "{}", errors(&output));
     }
 }
 
@@ -266,7 +266,7 @@ fn capture_plays_through_the_model() {
         "--html",
         page.to_str().unwrap(),
     ]);
-    assert_eq!(switched.status.code(), Some(2), "{}", complaint(&switched));
+    assert_eq!(switched.status.code(), Some(2), "{}", errors(&switched));
     let answer = json(&switched);
     assert_eq!(answer["closed"]["source-switched"], 1);
     assert_eq!(answer["resets"], 2);
@@ -274,6 +274,58 @@ fn capture_plays_through_the_model() {
     let written = vnetem_io::CaptureReader::new(std::fs::File::open(out).unwrap()).unwrap();
     // The segment behind the change is answered by one more reset or dropped; both are there.
     assert!(written.count() >= 7);
+}
+
+/// A folder of logs may hold the plan too.
+#[test]
+fn other_files_among_logs_are_noted() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("logs-and-plan");
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in ["plan.json", "PT1H.json"] {
+        std::fs::copy(demo(name), folder.join(name)).unwrap();
+    }
+    let folder = folder.to_str().unwrap();
+    let asked = vnetem(&["what-if", "--plan", &demo("plan.json"), "--flows", folder, "-o", "json"]);
+    assert_eq!(json(&asked)["traffic"]["tuples"], 182);
+    assert!(errors(&asked).contains("passed over: "), "{}", errors(&asked));
+    let empty = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("no-logs");
+    std::fs::create_dir_all(&empty).unwrap();
+    std::fs::copy(demo("plan.json"), empty.join("plan.json")).unwrap();
+    let empty = empty.to_str().unwrap();
+    let asked = vnetem(&["what-if", "--plan", &demo("plan.json"), "--flows", empty]);
+    assert_eq!(asked.status.code(), Some(1));
+    assert!(errors(&asked).contains("no flow log in it"), "{}", errors(&asked));
+}
+
+/// A scenario is shown in the form of a file's model.
+#[test]
+fn scenario_is_shown_as_model() {
+    let story = file(
+        "model.scn",
+        "vnet alpha 10.0.0.0/16\nsubnet web 10.0.0.0/24 in alpha nat 20.1.1.1\nservice storage 52.239.0.0/16\nresource acct 52.239.1.9 of storage\n",
+    );
+    let story = story.to_str().unwrap();
+    let shown = json(&vnetem(&["model", "-m", story, "-o", "json"]));
+    assert_eq!(shown["subnets"][0]["name"], "alpha/web");
+    assert_eq!(shown["subnets"][0]["outbound"]["addresses"][0], "20.1.1.1");
+    assert_eq!(shown["resources"][0]["addresses"][0], "52.239.1.9");
+    let printed = text(&vnetem(&["model", "-m", story]));
+    assert!(printed.contains("subnet    alpha/web  10.0.0.0/24  out by nat-gateway"), "{printed}");
+    let refused = vnetem(&["model", "-m", story, "--before"]);
+    assert!(errors(&refused).contains("holds no change"), "{}", errors(&refused));
+}
+
+/// The page of a run has a row for each flow, and a cross where the change cut it.
+#[test]
+fn run_draws_its_flows() {
+    let page = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("run.html");
+    let run = vnetem(&["run", "--html", page.to_str().unwrap()]);
+    assert_eq!(run.status.code(), Some(0), "{}", errors(&run));
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("cut by the change at"), "no cut flow");
+    assert!(page.contains("enable Microsoft.Storage on net-a/app"), "no change");
+    // Answers are no flows of their own.
+    assert!(!page.contains(":443 &gt; 20.31.0.10"), "an answer has a row");
 }
 
 /// What README and guide show is what is printed.

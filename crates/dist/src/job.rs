@@ -99,21 +99,23 @@ impl Job {
         fs::create_dir_all(folder).map_err(|error| DistError::of(folder, error))?;
         let path = folder.join("run");
         let own = format!("{:016x}\n", self.fingerprint);
-        match fs::read_to_string(&path) {
-            Ok(there) if self.resume && there != own => {
+        let there = fs::read_to_string(&path).ok();
+        match (there, self.resume) {
+            (Some(there), true) if there != own => {
                 let text = "another run wrote here: other captures, another model or change";
                 Err(DistError::of(folder, text))
             }
-            Ok(_) if !self.resume && first => {
+            (None, true) if first => {
+                Err(DistError::of(folder, "no run wrote here that could be resumed"))
+            }
+            (_, true) => Ok(()),
+            // The others may share the folder, so that only the first one looks and writes.
+            (_, false) if !first => Ok(()),
+            (Some(_), false) => {
                 let text = "a run wrote here: go on with --resume, or name a new folder";
                 Err(DistError::of(folder, text))
             }
-            Ok(_) => Ok(()),
-            Err(_) if self.resume => {
-                Err(DistError::of(folder, "no run wrote here that could be resumed"))
-            }
-            Err(_) if first => fs::write(&path, own).map_err(|error| DistError::of(&path, error)),
-            Err(_) => Ok(()),
+            (None, false) => fs::write(&path, own).map_err(|it| DistError::of(&path, it)),
         }
     }
 }

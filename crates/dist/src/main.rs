@@ -1,5 +1,6 @@
 //! The `vnetem-dist` command.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -216,9 +217,9 @@ fn replay(asked: ReplayArguments) -> Result<bool, DistError> {
     match asked.output {
         Output::Text => {
             let (units, digest) = (replayed.units, replayed.digest);
-            println!("{}  {units} units   digest {digest:032x}", replayed.counts.text());
+            say(&format!("{}  {units} units   digest {digest:032x}\n", replayed.counts.text()));
         }
-        Output::Json => println!("{:#}", replayed.json()),
+        Output::Json => say(&format!("{:#}\n", replayed.json())),
     }
     Ok(replayed.counts.is_good())
 }
@@ -244,8 +245,8 @@ fn what_if(asked: WhatIfArguments) -> Result<bool, DistError> {
         eprintln!("{note}");
     }
     match asked.output {
-        Output::Text => print!("{}", answer.report),
-        Output::Json => print!("{}", answer.report.json()),
+        Output::Text => say(&answer.report.to_string()),
+        Output::Json => say(&answer.report.json()),
     }
     Ok(!answer.report.different)
 }
@@ -258,11 +259,16 @@ fn shard(asked: ShardArguments) -> Result<bool, DistError> {
         parts: asked.parts,
         split_above: asked.split.split_above,
     })?;
-    println!("{} packets in {} parts", parts.packets, parts.parts);
+    say(&format!("{} packets in {} parts\n", parts.packets, parts.parts));
     if parts.not_ipv4 > 0 {
-        println!("passed over {} frames without an IPv4 packet", parts.not_ipv4);
+        say(&format!("passed over {} frames without an IPv4 packet\n", parts.not_ipv4));
     }
     Ok(true)
+}
+
+/// Prints an answer. Who reads it may have left.
+fn say(text: &str) {
+    _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// Reads a time such as `90s`, `250ms` or `1h`.

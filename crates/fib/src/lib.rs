@@ -70,10 +70,11 @@
 //! walk over routes. An insertion is the same with the new code, so the order of changes does not
 //! matter.
 //!
-//! Each address changes by one store, so a reader sees the old code or the new one. A prefix and
-//! its value need two loads. [`View::lookup`] guards them by a version counter and repeats if
-//! needed. When 254 values or the blocks are used up, the writer copies the table, with wider codes
-//! if needed. Readers follow a link to the copy when they next ask for a [`View`].
+//! Each address changes by one store, so a reader sees the old code or the new one. The matched
+//! prefix is in the line of the /16; a byte for each /16 tells the length of shorter ones. So
+//! prefix and value need several loads. [`View::lookup`] guards them by a version counter and
+//! repeats if needed. When 254 values or the blocks are used up, the writer copies the table, with
+//! wider codes if needed. Readers follow a link to the copy when they next ask for a [`View`].
 //!
 //! A [`FrozenTable`] is the same array without a writer. The compact layout has a word for every
 //! /18, which says which of its 64 /24s differ from the one before. In 10.1.0.0/18 these are the

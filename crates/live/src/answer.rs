@@ -59,7 +59,7 @@ impl Answer {
         Self { value, ..self }
     }
 
-    /// As it travels over the control socket, and as `-o json` prints it.
+    /// Writes the answer as it travels over the control socket, and as `-o json` prints it.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({

@@ -22,6 +22,7 @@
 //! ```
 
 mod connect;
+mod estate;
 mod frame;
 mod talk;
 
@@ -40,6 +41,7 @@ use vnetem_nat::{HoldDown, Side, Timers};
 use frame::Frames;
 use talk::Talks;
 
+pub use estate::{Estate, EstatePart, MAX_VNETS};
 pub use frame::FrameSize;
 
 /// Takes the work to be measured. The caller runs it once, between two readings of its clock.

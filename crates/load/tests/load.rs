@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
-use vnetem::Protocol;
-use vnetem_load::{FrameSize, Load, LoadError, Shape, TogglePart};
+use vnetem::{Protocol, SubnetId};
+use vnetem_load::{Estate, EstatePart, FrameSize, Load, LoadError, Shape, TogglePart};
 
 const SMALL: Shape = Shape {
     size: FrameSize::Bytes(64),
@@ -108,5 +108,38 @@ fn rounds_go_on_past_virtual_time() {
     for round in 0..20_000 {
         assert_eq!(load.open(&mut |work| work()).unwrap(), 1, "round {round}");
         assert_eq!(load.expire(&mut |work| work()), 1, "round {round}");
+    }
+}
+
+/// Each change of an estate is one generation, and switches the endpoint of one subnet.
+#[test]
+fn estates_toggle_their_endpoints() {
+    for (vnets, routes, last) in [(1, 0, 2), (20, 0, 40), (1, 70, 3)] {
+        let mut parts = Vec::new();
+        let timed = &mut |part, work: &mut dyn FnMut()| {
+            parts.push(part);
+            work();
+        };
+        let mut estate = Estate::new(vnets, routes, timed).unwrap();
+        assert_eq!(parts, [EstatePart::Build, EstatePart::FirstCommit]);
+        let has_endpoint = |estate: &Estate, subnet| {
+            let routes = estate.plane().snapshot().effective_routes(SubnetId(subnet));
+            routes.iter().any(|route| route.service.is_some())
+        };
+        // With routes the site has the first number.
+        let first = last + 1 - 2 * vnets;
+        let states = [(true, false), (true, true), (false, true), (false, false)];
+        for (number, expected) in states.into_iter().cycle().take(8).enumerate() {
+            if number % 2 == 0 {
+                estate.toggle(&mut |work| work()).unwrap();
+            } else {
+                estate.bulk_edit(&mut |work| work()).unwrap();
+            }
+            let found = (has_endpoint(&estate, first), has_endpoint(&estate, last));
+            assert_eq!(found, expected, "{vnets} {number}");
+            assert_eq!(estate.plane().generation().0, u32::try_from(number).unwrap() + 2);
+        }
+        let learned = estate.plane().snapshot().effective_routes(SubnetId(first)).len();
+        assert_eq!(learned > 70, routes > 0, "{learned}");
     }
 }

@@ -175,6 +175,16 @@ impl<T: Copy> FlowTable<T> {
         self.revalidation_keys.invalidate(revalidation_key, generation);
     }
 
+    /// Invalidates the flows of every key that `concerned` names and that are older than
+    /// `generation`. It asks about each key in use.
+    pub fn invalidate_each(
+        &mut self,
+        concerned: impl Fn(RevalidationKey) -> bool,
+        generation: Generation,
+    ) {
+        self.revalidation_keys.invalidate_each(concerned, generation);
+    }
+
     /// Says whether a change has invalidated a flow since its decision. A tombstone is never stale.
     #[must_use]
     #[inline]

@@ -48,7 +48,7 @@ impl Runner<'_> {
                 let seen = self.seen(&call);
                 self.note_refusal(&seen, &call);
                 let mut line = in_words(&seen, self.bytes_of(&call));
-                if let Some(choice) = self.choice_behind(&seen, station, &target) {
+                if let Some(choice) = self.choice_behind_call(&seen, station, &target) {
                     line = format!("{line}   {choice}");
                 }
                 Ok(vec![line])
@@ -127,7 +127,7 @@ impl Runner<'_> {
         let [from, to, answer] = widths;
         let lines = seen.iter().zip(&calls).map(|(one, call)| {
             let mut rest = rest_in_words(one);
-            if let Some(choice) = self.choice_behind(one, call.station, &call.target) {
+            if let Some(choice) = self.choice_behind_call(one, call.station, &call.target) {
                 rest = format!("{rest}   {choice}");
             }
             format!("{:<from$}  {:<to$}  {:<answer$}  {rest}", one.from, one.to, one.answer)
@@ -141,23 +141,23 @@ impl Runner<'_> {
 
     /// Returns the choice of the model on which a call depends that was seen. A call to a private
     /// endpoint depends on none.
-    fn choice_behind(
+    fn choice_behind_call(
         &self,
         seen: &ProbeCall,
         station: StationId,
         target: &Target,
     ) -> Option<&'static str> {
         let to_service = seen.path.iter().any(|hop| hop.starts_with("service"));
-        to_service.then(|| self.hangs_on(station, target.remote)).flatten()
+        to_service.then(|| self.choice_behind(station, target.remote)).flatten()
     }
 
     /// Returns the choice of the model on which a host's call depends, if there is one.
-    fn hangs_on(&self, station: StationId, remote: SocketAddrV4) -> Option<&'static str> {
+    fn choice_behind(&self, station: StationId, remote: SocketAddrV4) -> Option<&'static str> {
         let edge @ Edge::Nic(id) = self.world.edge(station)? else { return None };
         let source = SocketAddrV4::new(self.topology.network.nic(id).ok()?.address, 1);
         let question = vnetem_packet_text::Packet::tcp(source, remote, TcpFlags::SYN).build();
         let trace = self.world.data_plane().trace(self.world.now(), edge, &question);
-        super::outcome::hangs_on(&trace)
+        super::outcome::choice_behind(&trace)
     }
 
     fn call(&mut self, from: &str, station: StationId, target: &Target, path: &str) -> Pending {

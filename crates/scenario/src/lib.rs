@@ -59,7 +59,7 @@ struct Scheduled {
     /// Its line in the file, from 1.
     line: usize,
     /// Its index in `lines`, from 0.
-    place: usize,
+    line_index: usize,
     at: Time,
     step: Step,
     text: String,
@@ -127,9 +127,9 @@ impl Scenario {
     /// The model refuses a declaration or a name in a step, or an invariant of the data plane does
     /// not hold.
     pub fn play(&self, options: Options<'_>) -> Result<Report, ScenarioError> {
-        let mut stage = Runner::new(self, options)?;
-        stage.play(None)?;
-        Ok(stage.report())
+        let mut runner = Runner::new(self, options)?;
+        runner.play(None)?;
+        Ok(runner.report())
     }
 
     /// Plays all steps up to and including `end`, and returns the run as it is then. Without `end`
@@ -143,21 +143,21 @@ impl Scenario {
         end: Option<Time>,
         options: Options<'a>,
     ) -> Result<Runner<'a>, ScenarioError> {
-        let mut stage = Runner::new(self, options)?;
+        let mut runner = Runner::new(self, options)?;
         if end.is_some() {
-            stage.play(end)?;
+            runner.play(end)?;
         }
-        Ok(stage)
+        Ok(runner)
     }
 
     /// Returns the text of the file with the outcomes of a report in place of its own.
     #[must_use]
     pub fn with_outcomes(&self, report: &Report) -> String {
         let mut text = String::new();
-        for (place, line) in self.lines.iter().enumerate() {
+        for (line_index, line) in self.lines.iter().enumerate() {
             text.push_str(line);
             text.push('\n');
-            let step = self.steps.iter().find(|step| step.place == place);
+            let step = self.steps.iter().find(|step| step.line_index == line_index);
             let moment = step
                 .and_then(|step| report.timeline.iter().find(|moment| moment.line == step.line));
             for outcome in moment.into_iter().flat_map(|moment| &moment.outcome) {
@@ -180,7 +180,7 @@ impl Scenario {
         if indent >= OUTCOME
             && !text.trim().is_empty()
             && let Some(step) = self.steps.last_mut()
-            && step.place + 1 == self.lines.len()
+            && step.line_index + 1 == self.lines.len()
         {
             no_step(text)?;
             step.expected.push(raw.trim().to_owned());
@@ -207,11 +207,11 @@ impl Scenario {
             }
             (Some(time), 1..) => {
                 let step = self.step(&mut words)?;
-                let place = self.lines.len() - 1;
+                let line_index = self.lines.len() - 1;
                 let text = text.trim().to_owned();
                 self.steps.push(Scheduled {
                     line: number,
-                    place,
+                    line_index,
                     at: time,
                     step,
                     text,

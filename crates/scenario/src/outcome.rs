@@ -52,7 +52,7 @@ pub(super) fn passage(
     match verdict.disposition {
         Disposition::Forward(forward) => {
             let mut said = access(topology, trace, forward.access());
-            if let Some(choice) = hangs_on(trace) {
+            if let Some(choice) = choice_behind(trace) {
                 said = format!("{said}    {choice}").trim().to_owned();
             }
             let packet = forwarded(came, went);
@@ -117,7 +117,7 @@ pub(super) fn access(topology: &Topology, trace: &Trace, access_verdict: AccessV
 
 /// Returns the choice of the model on which the outcome depends: equal prefixes (C-01), or an
 /// unknown region (C-03).
-pub(super) fn hangs_on(trace: &Trace) -> Option<&'static str> {
+pub(super) fn choice_behind(trace: &Trace) -> Option<&'static str> {
     trace.steps.iter().find_map(|step| match step {
         Step::Tie { policy: TiePolicy::Documented, .. } => {
             Some("(tie documented; observed: the user route)")

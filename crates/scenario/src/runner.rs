@@ -62,7 +62,7 @@ impl<'a> Runner<'a> {
             world.tap(tap);
         }
         let report = empty_report(scenario, seed, &options.tags, &world);
-        let mut stage = Self {
+        let mut runner = Self {
             scenario: scenario.clone(),
             topology,
             world,
@@ -73,12 +73,13 @@ impl<'a> Runner<'a> {
             compares: seed == own_seed,
             report,
         };
-        stage.setup()?;
-        Ok(stage)
+        runner.setup()?;
+        Ok(runner)
     }
 
     /// Plays all steps, or those up to and including `end`.
     pub(super) fn play(&mut self, end: Option<Time>) -> Result<(), ScenarioError> {
+        // Taken out, so that a step can borrow the runner mutably. Put back below.
         let scenario = core::mem::replace(&mut self.scenario, Scenario::nothing());
         let golden = scenario.is_golden() && end.is_none() && self.compares;
         let due = |step: &&Scheduled| end.is_none_or(|end| step.at <= end);

@@ -16,6 +16,7 @@ use vnetem_sim::{Appliance, LinkSettings};
 impl Runner<'_> {
     /// Makes hosts, appliances and servers.
     pub(super) fn setup(&mut self) -> Result<(), ScenarioError> {
+        // Taken out, so that a step can borrow the runner mutably. Put back below.
         let scenario = core::mem::replace(&mut self.scenario, Scenario::nothing());
         let mut done = Ok(());
         for (line, declaration) in &scenario.declarations {

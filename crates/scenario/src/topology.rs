@@ -64,18 +64,15 @@ impl Topology {
 
     /// Finds a subnet by `vnet/subnet`, or by its own name if that is unique.
     pub(crate) fn subnet(&self, name: &str) -> Result<SubnetId, Refused> {
-        let (vnet, own) = match name.split_once('/') {
-            Some((vnet, own)) => (Some(self.vnet(vnet)?), own),
-            None => (None, name),
-        };
-        let fits = |subnet: &vnetem::control::Subnet| {
-            subnet.name == own && vnet.is_none_or(|vnet| vnet == subnet.vnet)
-        };
-        let mut found = self.network.subnets().filter(|(_, subnet)| fits(subnet));
+        if let Some((vnet, own)) = name.split_once('/') {
+            let found = self.network.subnet_named(self.vnet(vnet)?, own);
+            return found.ok_or_else(|| format!("there is no subnet {name}"));
+        }
+        let mut found = self.network.subnets_named(name);
         match (found.next(), found.next()) {
-            (Some((id, _)), None) => Ok(id),
+            (Some(id), None) => Ok(id),
             (None, _) => Err(format!("there is no subnet {name}")),
-            (Some((one, _)), Some((other, _))) => Err(format!(
+            (Some(one), Some(other)) => Err(format!(
                 "subnet {name} is in two networks: write {} or {}",
                 self.full_name(one),
                 self.full_name(other)
@@ -84,8 +81,7 @@ impl Topology {
     }
 
     pub(crate) fn nic(&self, name: &str) -> Result<NicId, Refused> {
-        let found = self.network.nics().find(|(_, nic)| nic.name == name);
-        found.map(|(id, _)| id).ok_or_else(|| format!("there is no nic {name}"))
+        self.network.nic_named(name).ok_or_else(|| format!("there is no nic {name}"))
     }
 
     pub(crate) fn site(&self, name: &str) -> Result<SiteId, Refused> {
@@ -189,8 +185,8 @@ impl Topology {
     /// name.
     pub(crate) fn short_name(&self, id: SubnetId) -> String {
         let Ok(subnet) = self.network.subnet(id) else { return self.removed_name(id) };
-        let alike = self.network.subnets().filter(|(_, other)| other.name == subnet.name).count();
-        if alike > 1 { self.full_name(id) } else { subnet.name.clone() }
+        let mut alike = self.network.subnets_named(&subnet.name);
+        if alike.nth(1).is_some() { self.full_name(id) } else { subnet.name.clone() }
     }
 
     /// Returns a subnet's name with that of its network, `alpha/web`.

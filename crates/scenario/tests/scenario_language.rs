@@ -359,13 +359,13 @@ fn hidden_characters_are_named_not_echoed() {
 
 /// Without outcomes, a file does not say that the refusal is expected.
 #[test]
-fn refused_changes_are_told_unless_expected() {
+fn refused_changes_are_reported_unless_expected() {
     let step = "at 1s\n  subnet app 10.0.0.0/25 in alpha\n";
     let why = "10.0.0.0/25 of subnet app overlaps 10.0.0.0/24 of subnet web";
     let report = play(&format!("{MODEL}{step}"));
     assert!(!report.is_as_expected());
-    let told: Vec<_> = report.refused_changes.iter().map(ToString::to_string).collect();
-    assert_eq!(told, [format!("line 8: subnet app 10.0.0.0/25 in alpha: refused: {why}")]);
+    let refused: Vec<_> = report.refused_changes.iter().map(ToString::to_string).collect();
+    assert_eq!(refused, [format!("line 8: subnet app 10.0.0.0/25 in alpha: refused: {why}")]);
     let expected = format!("{MODEL}{step}    refused {why}\n");
     let report = play(&expected);
     assert!(report.is_as_expected() && report.refused_changes.is_empty());

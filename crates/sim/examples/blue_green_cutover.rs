@@ -40,19 +40,19 @@ async fn ask(stream: &mut TcpStream) -> std::io::Result<String> {
 
 fn main() -> Result<(), BoxError> {
     let azure = Azure::new()?;
-    let (keeps, calls_anew) = (azure.vm(4), azure.vm(5));
+    let (holds, calls_anew) = (azure.vm(4), azure.vm(5));
     let mut sim = Sim::new(azure.network, 1);
     sim.host("blue", Place::Internet(BLUE), || version(b"blue "));
     sim.host("green", Place::Internet(GREEN), || version(b"green"));
     sim.name("shop", BLUE);
-    sim.client("keeps", keeps, async {
+    sim.client("holds", holds, async {
         let start = Instant::now();
         let mut stream = TcpStream::connect("shop:80").await?;
         loop {
             match ask(&mut stream).await {
-                Ok(colour) => println!("{:>9.3?} keeps its connection: {colour}", start.elapsed()),
+                Ok(colour) => println!("{:>9.3?} holds its connection: {colour}", start.elapsed()),
                 Err(error) => {
-                    println!("{:>9.3?} keeps its connection: {error}", start.elapsed());
+                    println!("{:>9.3?} holds its connection: {error}", start.elapsed());
                     break;
                 }
             }

@@ -40,12 +40,12 @@ fn main() -> Result<(), BoxError> {
                 stream.write_u8(1).await?;
                 stream.read_u8().await
             };
-            let told = match answer.await {
+            let outcome = match answer.await {
                 Ok(_) => "an answer".to_owned(),
                 Err(error) => error.to_string(),
             };
             println!(
-                "{pause} s idle, keep-alive {keepalive:?}: {told} after {:?}",
+                "{pause} s idle, keep-alive {keepalive:?}: {outcome} after {:?}",
                 asked.elapsed()
             );
         }

@@ -29,15 +29,16 @@ pub use flow_log::FlowRecord;
 ///
 /// ```
 /// use core::net::Ipv4Addr;
-/// use vnetem_sim::{Appliance};
-/// use vnetem_packet_text::{Packet};
+/// use vnetem_sim::Appliance;
+/// use vnetem_packet_text::Packet;
 /// use vnetem_nat::Time;
 ///
 /// let mut appliance = Appliance::translating(Ipv4Addr::new(10, 0, 9, 4));
 /// let packet: Packet = "10.0.0.4:50001 > 52.239.1.9:443 tcp S".parse()?;
 /// let out = appliance.forward(Time(0), packet.build()).expect("it opens a flow");
 /// assert_eq!(Packet::read(&out)?.source, Ipv4Addr::new(10, 0, 9, 4));
-/// assert!(appliance.log()[0].to_string().starts_with("10.0.0.4:50001 > 52.239.1.9:443 tcp as 10.0.9.4:"));
+/// let line = appliance.log()[0].to_string();
+/// assert!(line.starts_with("10.0.0.4:50001 > 52.239.1.9:443 tcp as 10.0.9.4:"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Appliance {
@@ -95,13 +96,13 @@ impl Appliance {
     /// Ports that stand for its clients' own.
     const PORTS: (u16, u16) = (1024, 65535);
 
-    /// An appliance that translates sources to its address (R-25).
+    /// Makes an appliance that translates sources to its address (R-25).
     #[must_use]
     pub fn translating(address: Ipv4Addr) -> Self {
         Self::new(address, true)
     }
 
-    /// An appliance that leaves sources as they are (U-07).
+    /// Makes an appliance that leaves sources as they are (U-07).
     #[must_use]
     pub fn forwarding(address: Ipv4Addr) -> Self {
         Self::new(address, false)
@@ -128,20 +129,20 @@ impl Appliance {
         }
     }
 
-    /// Its private address.
+    /// Returns the private address of the appliance.
     #[must_use]
     pub const fn address(&self) -> Ipv4Addr {
         self.address
     }
 
-    /// What went through so far.
+    /// Returns the counters so far.
     #[must_use]
     pub const fn counters(&self) -> ApplianceCounters {
         self.counters
     }
 
-    /// All flows, in the order in which they were opened: those that are over, and those that are
-    /// not.
+    /// Returns all flows, in the order in which they were opened: those that are over, and those
+    /// that are not.
     #[must_use]
     pub fn log(&self) -> Vec<FlowRecord> {
         let live = self.flows.iter().map(|(_, flow)| FlowRecord::of(&flow, None));

@@ -33,7 +33,7 @@ impl Blob {
     /// Length of a blob whose name does not say.
     pub const DEFAULT_LENGTH: u64 = 1024;
 
-    /// The blob of that name.
+    /// Returns the blob of that name.
     #[must_use]
     pub fn named(name: &str) -> Self {
         Self {
@@ -51,7 +51,8 @@ impl Blob {
         }
     }
 
-    /// How many bytes have been released `elapsed` after the start; never more than the length.
+    /// Returns how many bytes have been released `elapsed` after the start; never more than the
+    /// length.
     #[must_use]
     pub fn released(&self, elapsed: Duration) -> u64 {
         let Some(rate) = self.rate else { return self.length };
@@ -60,8 +61,8 @@ impl Blob {
         u64::try_from(bytes).unwrap_or(u64::MAX).min(self.length)
     }
 
-    /// How long after the start byte number `offset` is released; never, if there is no such byte
-    /// or the rate is 0.
+    /// Returns how long after the start byte number `offset` is released; never, if there is no
+    /// such byte or the rate is 0.
     #[must_use]
     pub fn release(&self, offset: u64) -> Option<Duration> {
         if offset >= self.length {

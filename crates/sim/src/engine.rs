@@ -161,7 +161,7 @@ impl Stack {
             .connect(self.interface.context(), endpoint(remote), endpoint(key.1))
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
         let id = self.insert(Conn::new(socket, key, false));
-        self.touch(id);
+        self.mark_dirty(id);
         Ok(id)
     }
 
@@ -203,12 +203,12 @@ impl Stack {
                 conn.socket().abort();
                 conn.orphan = true;
             }
-            self.touch(id);
+            self.mark_dirty(id);
         }
     }
 
     /// Takes a connection from its listener before its handshake is over.
-    pub(crate) fn adopt(&mut self, id: usize) {
+    pub(crate) fn claim(&mut self, id: usize) {
         let Some(conn) = self.conn(id) else { return };
         let port = conn.key.1.port();
         if core::mem::take(&mut conn.embryo)
@@ -224,7 +224,7 @@ impl Stack {
     }
 
     /// Puts a connection on the list for the next poll.
-    pub(crate) fn touch(&mut self, id: usize) {
+    pub(crate) fn mark_dirty(&mut self, id: usize) {
         if let Some(Some(conn)) = self.conns.get_mut(id)
             && !conn.dirty
         {
@@ -246,7 +246,7 @@ impl Stack {
         } else {
             conn.socket().close();
         }
-        self.touch(id);
+        self.mark_dirty(id);
     }
 
     /// Forgets a connection at once.
@@ -279,7 +279,7 @@ impl Stack {
     /// first few.
     pub(crate) fn waiting(&self) -> Vec<String> {
         let conns = self.conns.iter().flatten();
-        let told = conns.filter_map(|conn| {
+        let waiting = conns.filter_map(|conn| {
             let (_, local, remote) = conn.key;
             let what = match (conn.phase, conn.reader.is_empty(), conn.writer.is_empty()) {
                 (Phase::Connecting, _, false) => "connects",
@@ -289,7 +289,7 @@ impl Stack {
             };
             Some(format!("{local} > {remote} {what}"))
         });
-        told.take(8).collect()
+        waiting.take(8).collect()
     }
 
     /// Takes all that wait for what has happened; to be woken when no lock is held.

@@ -121,7 +121,7 @@ pub struct HostCounters {
 pub type Decide<'a> = dyn FnMut(&Call) -> Answer + 'a;
 
 impl Host {
-    /// A host that calls nobody and listens to nothing; it answers pings.
+    /// Makes a host that calls nobody and listens to nothing; it answers pings.
     #[must_use]
     pub fn new(settings: HostSettings) -> Self {
         Self {
@@ -139,7 +139,7 @@ impl Host {
         }
     }
 
-    /// The host's address.
+    /// Returns the host's address.
     #[must_use]
     pub const fn address(&self) -> Ipv4Addr {
         self.settings.address
@@ -156,7 +156,7 @@ impl Host {
         self.arrived.push_back(packet);
     }
 
-    /// The next packet for the network.
+    /// Takes the next packet for the network.
     pub fn transmit(&mut self) -> Option<Bytes> {
         let (_, packet) = self.stack.transmit()?;
         self.counters.transmitted += 1;
@@ -193,7 +193,8 @@ impl Host {
         }
     }
 
-    /// When [`poll`](Self::poll) has something to do if no packet comes before; not before `now`.
+    /// Returns when [`poll`](Self::poll) has something to do if no packet comes before; not before
+    /// `now`.
     #[must_use]
     pub fn next_poll(&mut self, now: Time) -> Option<Time> {
         if !self.arrived.is_empty() || !self.active.is_empty() {
@@ -203,7 +204,7 @@ impl Host {
         next.map(|next| next.max(now))
     }
 
-    /// What went through so far.
+    /// Returns the counters so far.
     #[must_use]
     pub const fn counters(&self) -> HostCounters {
         self.counters
@@ -211,7 +212,7 @@ impl Host {
 }
 
 impl HostSettings {
-    /// A host with one address, Ethernet's packet size, a probe after 10 s of silence, and no
+    /// Makes a host with one address, Ethernet's packet size, a probe after 10 s of silence, and no
     /// patience beyond 60 s.
     #[must_use]
     pub const fn new(address: Ipv4Addr, seed: u64) -> Self {

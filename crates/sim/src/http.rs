@@ -62,20 +62,20 @@ pub enum HttpError {
 }
 
 impl Request {
-    /// A GET after which the server closes the connection.
+    /// Makes a GET after which the server closes the connection.
     #[must_use]
     pub fn get(host: &str, target: &str) -> Self {
         let (method, target, host) = ("GET".to_owned(), target.to_owned(), host.to_owned());
         Self { method, target, host, close: true }
     }
 
-    /// The same request, after which the connection stays open.
+    /// Makes the same request, after which the connection stays open.
     #[must_use]
     pub fn keep_alive(self) -> Self {
         Self { close: false, ..self }
     }
 
-    /// The bytes of the request.
+    /// Returns the bytes of the request.
     #[must_use]
     pub fn write(&self) -> Bytes {
         let close = if self.close { "Connection: close\r\n" } else { "" };
@@ -149,7 +149,7 @@ impl<'a> Response<'a> {
         }))
     }
 
-    /// The code in a Storage error body, `<Error><Code>..</Code>` (S-47).
+    /// Returns the code in a Storage error body, `<Error><Code>..</Code>` (S-47).
     #[must_use]
     pub fn xml_code(&self) -> Option<&'a str> {
         let body = core::str::from_utf8(self.body).ok()?;
@@ -158,8 +158,8 @@ impl<'a> Response<'a> {
     }
 }
 
-/// The head of a response with `content_length` bytes to follow; `error_code` becomes the field
-/// that names a refusal.
+/// Returns the head of a response with `content_length` bytes to follow; `error_code` becomes the
+/// field that names a refusal.
 #[must_use]
 pub fn response_head(
     status: u16,
@@ -178,7 +178,7 @@ pub fn response_head(
     head
 }
 
-/// The body by which Azure Storage explains a refusal (F-16, S-47).
+/// Returns the body by which Azure Storage explains a refusal (F-16, S-47).
 #[must_use]
 pub fn error_body(code: &str, message: &str) -> String {
     let (code, message) = (escape(code), escape(message));

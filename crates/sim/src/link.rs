@@ -73,7 +73,7 @@ pub struct LinkCounters {
 }
 
 impl Link {
-    /// An empty link.
+    /// Makes an empty link.
     #[must_use]
     pub fn new(settings: LinkSettings, seed: u64) -> Self {
         Self {
@@ -142,7 +142,7 @@ impl Link {
         Some(entry.remove())
     }
 
-    /// When the next packet arrives, if one is on the way.
+    /// Returns when the next packet arrives, if one is on the way.
     #[must_use]
     pub fn next_arrival(&self) -> Option<Time> {
         self.queue.first_key_value().map(|((arrival, _), _)| *arrival)
@@ -154,18 +154,18 @@ impl Link {
         self.queue.len()
     }
 
-    /// Whether nothing is on the way.
+    /// Returns whether nothing is on the way.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// What the link does to packets from now on; those on the way are not touched.
+    /// Changes what the link does to packets from now on; those on the way are not affected.
     pub fn change(&mut self, settings: LinkSettings) {
         self.settings = settings;
     }
 
-    /// What happened so far.
+    /// Returns the counters so far.
     #[must_use]
     pub const fn counters(&self) -> LinkCounters {
         self.counters
@@ -189,7 +189,7 @@ impl Link {
 }
 
 impl LinkSettings {
-    /// A link without faults.
+    /// Makes a link without faults.
     #[must_use]
     pub const fn clean(delay: Duration) -> Self {
         let jitter = Duration::ZERO;
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_keeps_order_reorder_does_not() {
+    fn jitter_preserves_order_reorder_does_not() {
         let clean = LinkSettings::clean(Duration::from_millis(5));
         let numbers = |settings| -> Vec<Bytes> {
             arrivals(settings, 3, 200).into_iter().map(|(_, packet)| packet).collect()

@@ -18,7 +18,7 @@ pub struct Port {
 }
 
 impl Port {
-    /// A port for packets of at most so many bytes, IPv4 headers included.
+    /// Makes a port for packets of at most so many bytes, IPv4 headers included.
     #[must_use]
     pub fn new(maximum_transmission_unit: u16) -> Self {
         let maximum_transmission_unit = usize::from(maximum_transmission_unit);

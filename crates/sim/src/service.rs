@@ -66,9 +66,9 @@ pub struct Refusal {
 /// A line of a server's access log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// What was asked, when and by whom.
+    /// The call: its text, its time and its caller.
     pub call: Call,
-    /// Who the caller is, from the [`Answer`].
+    /// The identity of the caller, from the [`Answer`].
     pub identity: String,
     /// HTTP status; the number of the SQL error, 0 for a login that was let in.
     pub status: u16,
@@ -79,13 +79,13 @@ pub struct Access {
 }
 
 impl Answer {
-    /// Let in.
+    /// Makes the answer that accepts a call.
     #[must_use]
     pub fn allow(identity: impl Into<String>) -> Self {
         Self { identity: identity.into(), refusal: None }
     }
 
-    /// Refused.
+    /// Makes the answer that refuses a call.
     #[must_use]
     pub fn refuse(identity: impl Into<String>, refusal: Refusal) -> Self {
         Self { identity: identity.into(), refusal: Some(refusal) }

@@ -84,7 +84,7 @@ impl Session {
                 let blob = Blob::named(&asked.target);
                 self.outgoing.head(http::response_head(200, None, blob.length, self.last));
                 if !asked.head_only {
-                    self.outgoing.stream(now, blob, Framing::Plain);
+                    self.outgoing.stream(now, blob, Framing::Whole);
                 }
                 200
             }
@@ -219,7 +219,7 @@ struct Stream {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
-    Plain,
+    Whole,
     /// Each chunk is a row in a packet of its own.
     Rows,
 }

@@ -121,13 +121,13 @@ struct Main {
 }
 
 impl Sim {
-    /// A simulation of a network with nobody in it.
+    /// Makes a simulation of a network with nobody in it.
     #[must_use]
     pub fn new(network: Network, seed: u64) -> Self {
         Self::with_settings(network, Settings::replayable(seed), seed)
     }
 
-    /// A simulation with settings of the data plane.
+    /// Makes a simulation with settings of the data plane.
     #[must_use]
     pub fn with_settings(mut network: Network, settings: Settings, seed: u64) -> Self {
         let mut world = World::new(network.commit(), settings, seed);
@@ -212,7 +212,7 @@ impl Sim {
             }
             Err(why) => {
                 drop(shared);
-                self.complain(why.to_string());
+                self.note_fault(why.to_string());
             }
         }
     }
@@ -240,7 +240,7 @@ impl Sim {
         self.record().take_capture()
     }
 
-    /// What the run has amounted to so far.
+    /// Returns what the run has amounted to so far.
     #[must_use]
     pub fn stats(&self) -> SimStats {
         let shared = self.lock();
@@ -273,11 +273,11 @@ impl Sim {
         let added = self.lock().add(name, place);
         match added {
             Ok(_) => self.mains.push(Main { software, handle: None, awaited, done: false }),
-            Err(why) => self.complain(why),
+            Err(why) => self.note_fault(why),
         }
     }
 
-    fn complain(&mut self, why: String) {
+    fn note_fault(&mut self, why: String) {
         self.fault.get_or_insert(why);
     }
 

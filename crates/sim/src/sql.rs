@@ -30,8 +30,8 @@ mod token {
     pub(super) const DONE: u8 = 0xfd;
 }
 
-/// What a client sends to run one query: prelogin, login to `server`, and the query, one behind the
-/// other.
+/// Writes what a client sends to run one query: prelogin, login to `server`, and the query, one
+/// behind the other.
 ///
 /// The query's text says how long the answer is, as a blob's name does:
 /// `select bytes=1000000 rate=20000`.

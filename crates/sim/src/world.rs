@@ -65,7 +65,7 @@ pub struct World<'a> {
     /// Stations that answer for a service by whatever path.
     fronts: Vec<StationId>,
     /// Whether journeys, closed flows and packets of the data plane's own are kept.
-    keeps_history: bool,
+    records_history: bool,
     applying: bool,
     /// Tasks that wait for what has happened.
     wakes: Vec<Waker>,
@@ -94,7 +94,7 @@ pub struct Changed {
 }
 
 impl<'a> World<'a> {
-    /// A world with nobody in it, at time 0.
+    /// Makes a world with nobody in it, at time 0.
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>, mut settings: Settings, seed: u64) -> Self {
         settings.flows.keys = Keys::replayable(mix(seed, 0));
@@ -116,7 +116,7 @@ impl<'a> World<'a> {
             agenda: Agenda::default(),
             spots: Index::default(),
             fronts: Vec::new(),
-            keeps_history: true,
+            records_history: true,
             applying: false,
             wakes: Vec::new(),
         }
@@ -127,18 +127,18 @@ impl<'a> World<'a> {
         self.tap = Some(tap);
     }
 
-    /// What links of hosts that are added from now on do, front ends included.
+    /// Sets the links of hosts that are added from now on, front ends included.
     pub fn set_link(&mut self, settings: LinkSettings) {
         self.link = settings;
     }
 
-    /// The time.
+    /// Returns the time of the simulated clock.
     #[must_use]
     pub fn now(&self) -> Time {
         self.now
     }
 
-    /// The data plane.
+    /// Returns the data plane.
     #[must_use]
     pub fn data_plane(&self) -> &DataPlane {
         &self.data_plane
@@ -184,22 +184,22 @@ impl<'a> World<'a> {
         self.wires.insert(service, Wire::new(service, settings));
     }
 
-    /// What the tunnel of a service has carried, in words; empty for a service without one.
+    /// Returns what the tunnel of a service has carried, in words; empty for a service without one.
     #[must_use]
     pub fn wire(&self, service: ServiceId) -> Vec<String> {
         self.wires.get(&service).map_or_else(Vec::new, Wire::lines)
     }
 
-    /// The host of a station, to call others from it or to make it serve.
+    /// Returns the host of a station, to call others from it or to make it serve.
     pub fn host(&mut self, id: StationId) -> Option<&mut Host> {
-        self.touch(id);
+        self.schedule_now(id);
         match &mut self.stations.get_mut(id.0)?.body {
             Body::Host(host) => Some(host),
             _ => None,
         }
     }
 
-    /// The host of a station, to look at.
+    /// Returns the host of a station, to look at.
     #[must_use]
     pub fn host_at(&self, id: StationId) -> Option<&Host> {
         match &self.stations.get(id.0)?.body {
@@ -208,13 +208,14 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Where a station's packets enter.
+    /// Returns where a station's packets enter.
     #[must_use]
     pub fn edge(&self, id: StationId) -> Option<Edge> {
         self.stations.get(id.0).map(|station| station.edge)
     }
 
-    /// The server's end of a connection at an edge: what a caller that comes as `client` is there.
+    /// Returns the server's end of a connection at an edge: what a caller that comes as `client` is
+    /// there.
     #[must_use]
     pub fn server_side(
         &self,
@@ -233,7 +234,7 @@ impl<'a> World<'a> {
         host.connections().map(|(_, connection)| connection).filter(ours).last()
     }
 
-    /// The appliance of a station.
+    /// Returns the appliance of a station.
     #[must_use]
     pub fn appliance(&self, id: StationId) -> Option<&Appliance> {
         match &self.stations.get(id.0)?.body {
@@ -242,7 +243,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A station by its name.
+    /// Returns a station by its name.
     #[must_use]
     pub fn station(&self, name: &str) -> Option<StationId> {
         self.stations.iter().position(|station| station.name == name).map(StationId)
@@ -265,7 +266,7 @@ impl<'a> World<'a> {
         host.connect(now, remote, request, None)
     }
 
-    /// A connection of a host.
+    /// Returns a connection of a host.
     #[must_use]
     pub fn connection(&self, id: StationId, connection: ConnectionId) -> Option<&Connection> {
         match &self.stations.get(id.0)?.body {
@@ -274,14 +275,15 @@ impl<'a> World<'a> {
         }
     }
 
-    /// How the opening packet of a host's connection travelled, if it got as far as the data plane.
+    /// Returns how the opening packet of a host's connection travelled, if it got as far as the
+    /// data plane.
     #[must_use]
     pub fn journey(&self, id: StationId, connection: ConnectionId) -> Option<&Journey> {
         let connection = self.connection(id, connection)?;
         self.journeys.of(id, connection.local, connection.remote)
     }
 
-    /// The calls at a resource, at all its front ends, in order of time.
+    /// Returns the calls at a resource, at all its front ends, in order of time.
     #[must_use]
     pub fn access_log(&self, resource: &str) -> Vec<&crate::Access> {
         let hosts =
@@ -321,7 +323,7 @@ impl<'a> World<'a> {
             closed: self.closed.get(closed..).unwrap_or_default().to_vec(),
             made: self.made.get(made..).unwrap_or_default().to_vec(),
         };
-        if !self.keeps_history {
+        if !self.records_history {
             self.made.clear();
             self.closed.clear();
         }

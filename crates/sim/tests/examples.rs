@@ -17,7 +17,7 @@ fn says_what_it_said(name: &str) {
     let program = built(name);
     assert!(
         program.exists(),
-        "{} is missing: cargo test builds it, unless it is told --test",
+        "{} is missing: cargo test builds it, unless --test is given",
         program.display()
     );
     let output = Command::new(program).output().unwrap();

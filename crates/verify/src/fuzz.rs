@@ -265,7 +265,7 @@ mod tests {
     /// INV-udp-zero-checksum and the corner cases of RFC 1624: one of all ports makes the checksum
     /// 0.
     #[test]
-    fn every_udp_port_keeps_checksum_right() {
+    fn every_udp_port_preserves_checksum() {
         let packet: Packet = "10.0.0.4:5 > 8.8.8.8:53 udp len 3".parse().unwrap();
         let packet = packet.build();
         let mut bytes = [&[1, 20, 1, 1, 1][..], &[0; 8], &packet].concat();

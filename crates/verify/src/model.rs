@@ -9,8 +9,10 @@
 
 #![allow(clippy::indexing_slicing, reason = "the two sides of a flow are 0 and 1")]
 
+mod address;
 mod blocks;
 mod change;
+mod ends;
 mod flow;
 mod forward;
 mod fragment;
@@ -37,7 +39,7 @@ use vnetem::{
     AccessVerdict, DenyReason, DropReason, Edge, EventKind, Network, Settings, SubnetId, Time,
     authz::{Arrival, DenyMode},
     control::Outbound,
-    nat::{Cause, TranslationEventKind},
+    nat::Cause,
 };
 
 pub use blocks::check as check_ports;
@@ -256,7 +258,7 @@ impl Model {
     pub fn is_given_up(&self, at: Ipv4Addr) -> bool {
         let goes =
             |flow: &Flow| *flow.external.ip() == at && (flow.invalidated || flow.is_tombstone());
-        !route::is_ours(&self.network, at) || self.flows.iter().any(goes)
+        !address::is_ours(&self.network, at) || self.flows.iter().any(goes)
     }
 
     /// Returns the numbers of live flows, and of closed ones that still answer.
@@ -376,41 +378,6 @@ impl Model {
         self.release_tombstones();
         self.answer_waiting();
         self.rests.retain(|rest| rest.until > now);
-    }
-
-    /// Ends a flow.
-    fn end(&mut self, at: usize, cause: Cause, when: Time) {
-        if let Ok(flow) = self.flow(at) {
-            self.happenings.push(flow.happening(EventKind::Ended(cause)));
-            self.remove(at, cause, when);
-        }
-    }
-
-    /// Removes a flow and puts its public tuple in hold-down (N-14).
-    fn remove(&mut self, at: usize, cause: Cause, when: Time) {
-        let flow = self.flows.remove(at);
-        self.record_event(&flow, TranslationEventKind::SessionDeleted);
-        if flow.has_tuple() {
-            self.rest(&flow, flow.rested_at(cause, when));
-            self.forget_host(&flow);
-        }
-        self.rests.retain(|rest| rest.until > self.now);
-    }
-
-    /// Puts the tuple of a closed connection in hold-down as after a reset, even if its tombstone
-    /// stays longer (U-12).
-    fn release_tombstones(&mut self) {
-        for at in 0..self.flows.len() {
-            let Some(flow) = self.flows.get(at) else { return };
-            if flow.is_tombstone() && flow.has_tuple() && flow.rested_if_left() <= self.now {
-                let left = flow.clone();
-                self.rest(&left, self.now);
-                let flow = &mut self.flows[at];
-                (flow.released, flow.share, flow.limited, flow.block) =
-                    (true, Share::Nothing, false, None);
-                self.forget_host(&left);
-            }
-        }
     }
 
     /// Returns the flow of a tuple that is seen at an edge, and the side from which it comes.

@@ -156,7 +156,7 @@ mod tests {
     /// INV-fragment-follows-first, INV-bad-fragments-dropped: a datagram in three parts stays one
     /// in the target's encoding.
     #[test]
-    fn datagram_fragments_touch_and_end() {
+    fn datagram_fragments_adjoin_and_end() {
         let packet: vnetem_packet_text::Packet =
             "10.0.0.4:5 > 8.8.8.8:53 udp len 3992".parse().unwrap();
         let parts = vnetem_packet_text::fragments(&packet.build(), 1500, 7);

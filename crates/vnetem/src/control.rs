@@ -6,6 +6,7 @@ mod check;
 mod compile;
 mod compile_routes;
 mod endpoints;
+mod index;
 mod intent;
 mod invalidate;
 mod names;
@@ -19,9 +20,11 @@ mod routes;
 mod security;
 mod services;
 mod sites;
+#[cfg(test)]
+mod stepwise;
 
 use core::net::Ipv4Addr;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
@@ -48,11 +51,16 @@ pub use crate::route::{
     RouteState, TiePolicy, choose, is_tie,
 };
 
-use crate::{EditError, LoadBalancerId, NicId, ResourceId, SecurityGroupId, ServiceId, Snapshot};
+use crate::shared::{Map, Numbered, Set};
+use crate::{
+    EditError, LoadBalancerId, NicId, PrivateEndpointId, ResourceId, SecurityGroupId, ServiceId,
+    Snapshot,
+};
 use check::PublicOwner;
 use compile_routes::Reserved;
+use index::Index;
 use policies::Policies;
-use security::Security;
+use security::{Guarded, Security};
 
 /// The model of a cloud network, and the only place where it is edited.
 ///
@@ -64,16 +72,20 @@ use security::Security;
 ///   [`DataPlane::apply`](crate::DataPlane::apply) takes it.
 /// - What is in use cannot be deleted, and nothing is deleted implicitly (INV-used-object-kept).
 /// - Numbers are never used again, so a recreated subnet inherits no rule (E-17).
+/// - Edits are grouped by what they edit. Each takes that first, then where, then what.
+///
+/// An edit and its commit cost as much as what they change, whatever the size of the network. A
+/// clone shares everything with the original until one of them is edited.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
-    vnets: BTreeMap<VnetId, Vnet>,
-    subnets: BTreeMap<SubnetId, Subnet>,
-    nics: BTreeMap<NicId, Nic>,
-    sites: BTreeMap<SiteId, Site>,
-    services: Vec<Service>,
-    resources: BTreeMap<ResourceId, Resource>,
+    vnets: Map<VnetId, Arc<Vnet>>,
+    subnets: Map<SubnetId, Arc<Subnet>>,
+    nics: Map<NicId, Arc<Nic>>,
+    sites: Map<SiteId, Arc<Site>>,
+    services: Arc<Vec<Service>>,
+    resources: Map<ResourceId, Arc<Resource>>,
     security: Security,
-    balancers: BTreeMap<LoadBalancerId, LoadBalancer>,
+    balancers: Map<LoadBalancerId, Arc<LoadBalancer>>,
     policies: Policies,
     tie_policy: TiePolicy,
     deny_mode: DenyMode,
@@ -90,14 +102,15 @@ pub struct Network {
     next_resource: u32,
     next_balancer: u32,
 
-    /// The network of every subnet that ever existed, by number.
-    vnet_by_subnet: Vec<Option<VnetId>>,
+    /// The network of each subnet, and of the last removed ones.
+    vnet_by_subnet: Numbered<VnetId>,
     /// The interface of each declared address of a virtual network.
-    hosts: BTreeMap<(VnetId, Ipv4Addr), NicId>,
+    hosts: Map<(VnetId, Ipv4Addr), NicId>,
     /// The owner of each public address, and how many uses it has.
-    public: BTreeMap<Ipv4Addr, (PublicOwner, u32)>,
+    public: Map<Ipv4Addr, (PublicOwner, u32)>,
     /// Every service prefix by its first address.
-    service_prefixes: BTreeMap<Ipv4Addr, (Ipv4Net, ServiceId)>,
+    service_prefixes: Arc<BTreeMap<Ipv4Addr, (Ipv4Net, ServiceId)>>,
+    index: Index,
 
     dirty: Dirty,
     compiled: Arc<Snapshot>,
@@ -106,15 +119,28 @@ pub struct Network {
 /// What the next commit compiles again.
 #[derive(Clone, Debug, Default)]
 struct Dirty {
-    vnets: BTreeSet<VnetId>,
-    places: BTreeSet<u32>,
-    services: bool,
-    resources: bool,
+    /// Networks of which more than a host has changed. Their neighbours are compiled again too.
+    vnets: Set<VnetId>,
+    /// Networks with a host that has changed. Flows near them are revalidated.
+    hosts: Set<VnetId>,
+    nics: Set<NicId>,
+    private: Set<PrivateEndpointId>,
+    /// Subnets and sites.
+    places: Set<u32>,
+    /// Subnets whose route table has changed.
+    tables: Set<u32>,
+    public: Set<Ipv4Addr>,
+    services: Set<ServiceId>,
+    /// Whether regions of services have changed, which concern all services.
+    regions: bool,
+    resources: Set<ResourceId>,
     policies: bool,
     /// Endpoints whose policies, attached ones or their content, have changed.
-    policed: BTreeSet<(SubnetId, ServiceId)>,
-    /// Security groups whose rules, or guarded places, have changed.
-    security: BTreeSet<SecurityGroupId>,
+    policed: Set<(SubnetId, ServiceId)>,
+    /// Security groups that were made, changed or removed.
+    security: Set<SecurityGroupId>,
+    /// Places that another group, or none, guards by now.
+    guarded: Set<Guarded>,
     tags: bool,
 }
 
@@ -127,6 +153,7 @@ impl PartialEq for Network {
 
 impl Eq for Network {}
 
+/// Transactions, commits, and choices for the whole network.
 impl Network {
     /// Makes an empty network, which has the internet and nothing else.
     #[must_use]
@@ -194,6 +221,7 @@ impl Network {
             hosts,
             public,
             service_prefixes,
+            index: _,
             dirty: _,
             compiled: _,
         } = self;
@@ -217,12 +245,19 @@ impl Network {
 impl Dirty {
     fn is_clean(&self) -> bool {
         self.vnets.is_empty()
+            && self.hosts.is_empty()
+            && self.nics.is_empty()
+            && self.private.is_empty()
             && self.places.is_empty()
-            && !self.services
-            && !self.resources
+            && self.tables.is_empty()
+            && self.public.is_empty()
+            && self.services.is_empty()
+            && !self.regions
+            && self.resources.is_empty()
             && !self.policies
             && self.policed.is_empty()
             && self.security.is_empty()
+            && self.guarded.is_empty()
             && !self.tags
     }
 }

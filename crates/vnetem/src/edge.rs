@@ -270,6 +270,15 @@ pub(crate) const fn place_of(revalidation_key: RevalidationKey) -> u32 {
     revalidation_key.0 >> 5
 }
 
+/// Returns the service to which a revalidation key belongs.
+pub(crate) const fn service_of(revalidation_key: RevalidationKey) -> Option<ServiceId> {
+    let [low, ..] = revalidation_key.0.to_le_bytes();
+    match low & 0x1F {
+        0 => None,
+        service => Some(ServiceId(service - 1)),
+    }
+}
+
 /// The place number of the internet in revalidation keys. Subnets and sites share the numbers from
 /// 1 on.
 pub(crate) const INTERNET_PLACE: u32 = 0;
@@ -362,6 +371,36 @@ mod tests {
         ] {
             assert_eq!(code.place(), place);
         }
+    }
+
+    #[test]
+    fn numbers_beyond_limits_pack_nowhere() {
+        let (beyond, service) = (SubnetId(MAX_PLACES + 1), ServiceId(31));
+        for edge in [
+            Edge::Subnet(beyond),
+            Edge::Nic(NicId(u32::MAX)),
+            Edge::Platform(beyond),
+            Edge::Service { service, identity: None },
+            Edge::SameRegion { service: ServiceId(0), subnet: beyond },
+            Edge::SameRegion { service, subnet: SubnetId(1) },
+        ] {
+            assert_eq!(EdgeId::new(edge), EdgeId::NOWHERE, "{edge:?}");
+        }
+        let top = Edge::SameRegion { service: ServiceId(30), subnet: SubnetId(MAX_PLACES) };
+        assert_ne!(EdgeId::new(top), EdgeId::NOWHERE);
+    }
+
+    /// Callers of one subnet share an edge of a service, and those of two subnets never do.
+    #[test]
+    fn packed_edge_has_no_address() {
+        let edge = |subnet, address: [u8; 4]| {
+            let vnet = vnetem_packet::VnetId(1);
+            let identity = Identity { vnet, subnet: SubnetId(subnet), address: address.into() };
+            EdgeId::from(Edge::Service { service: ServiceId(2), identity: Some(identity) })
+        };
+        assert_eq!(edge(5, [10, 0, 0, 4]), edge(5, [10, 0, 0, 5]));
+        assert_ne!(edge(5, [10, 0, 0, 4]), edge(6, [10, 0, 0, 4]));
+        assert_eq!(edge(5, [10, 0, 0, 4]), EdgeId::endpoint(ServiceId(2), SubnetId(5)));
     }
 
     #[test]

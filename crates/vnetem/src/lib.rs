@@ -12,6 +12,7 @@ mod reason;
 mod route;
 mod settings;
 mod shard;
+mod shared;
 mod snapshot;
 pub mod trace;
 pub mod tunnel;

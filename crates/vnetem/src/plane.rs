@@ -17,7 +17,7 @@ use core::fmt;
 use core::net::Ipv4Addr;
 use std::sync::Arc;
 
-use closing::{invalidate_everything, notify_idle_end};
+use closing::notify_idle_end;
 pub use hit::BatchPacket;
 use unsolicited::Unsolicited;
 use vnetem_nat::{Ended, FlowCounters, FlowTable, Fragments, Generation, Time};
@@ -31,7 +31,6 @@ use crate::plane::event::Event;
 use crate::plane::event_queue::{EventQueue, TranslationEvent};
 use crate::plane::flow::Flow;
 use crate::plane::transmit_queue::TransmitQueue;
-use crate::snapshot::Invalidated;
 use crate::snapshot::tenant::tenant_of_vnet;
 use crate::{
     Applied, CloseMode, Counters, Disposition, DropReason, EdgeId, Mtu, Settings, Shard, Snapshot,
@@ -160,21 +159,18 @@ impl DataPlane {
         match snapshot.touched_since(before) {
             Some(changes) => {
                 for (at, invalidated) in changes {
-                    match invalidated {
-                        Invalidated::Cells(revalidation_keys) => {
-                            revalidation_keys.iter().for_each(|&revalidation_key| {
-                                self.flows.invalidate(revalidation_key, at)
-                            });
-                        }
-                        Invalidated::Everything => {
-                            invalidate_everything(&mut self.flows, &snapshot, at)
-                        }
+                    for &revalidation_key in &*invalidated.keys {
+                        self.flows.invalidate(revalidation_key, at);
+                    }
+                    if !invalidated.everywhere.is_empty() {
+                        let concerned = |key| invalidated.everywhere.concern(key);
+                        self.flows.invalidate_each(concerned, at);
                     }
                 }
             }
-            None => invalidate_everything(&mut self.flows, &snapshot, generation),
+            None => self.flows.invalidate_each(|_| true, generation),
         }
-        let same_tenants = Arc::ptr_eq(&self.snapshot.tenants, &snapshot.tenants);
+        let same_tenants = self.snapshot.tenants.same(&snapshot.tenants);
         self.snapshot = snapshot;
         self.closes = true;
         if !same_tenants {
@@ -185,8 +181,8 @@ impl DataPlane {
 
     /// Shares all that is bounded among the tenants of the configuration (docs/shares.md).
     fn share(&mut self) {
-        let tenants = Arc::clone(&self.snapshot.tenants);
-        let tenants = || tenants.iter().copied();
+        let tenants = self.snapshot.tenants.clone();
+        let tenants = || tenants.keys().copied();
         self.flows.share_among(tenants());
         self.fragments.share_among(tenants());
         self.transmit_queue.share_among(tenants());

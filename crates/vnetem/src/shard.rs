@@ -1,6 +1,7 @@
 //! Splits one network over many cores: 64 shards that share nothing, so that no result depends on
 //! the number of workers.
 
+mod concerns;
 mod domains;
 mod realms;
 
@@ -10,6 +11,8 @@ use std::collections::BTreeMap;
 use vnetem_packet::{FiveTuple, Fragment, Headers, Protocol, Quote, Transport};
 
 pub use domains::Domains;
+
+use concerns::Concerns;
 use realms::{RealmId, Realms};
 
 use crate::snapshot::{Method, OutboundView, PlaceView};
@@ -53,7 +56,12 @@ pub struct Shard(u8);
 #[derive(Debug)]
 pub struct Sharding {
     owners: BTreeMap<Ipv4Addr, Owner>,
+    /// The last owners of addresses that nobody has any more, each with the order of leaving.
+    former: BTreeMap<Ipv4Addr, (u64, Owner)>,
+    left: BTreeMap<u64, Ipv4Addr>,
     realms: Realms,
+    /// What it follows.
+    concerns: Concerns,
     fragments: Vec<Option<(Datagram, Shard)>>,
 }
 
@@ -77,6 +85,9 @@ struct Host {
 
 /// The most first fragments that are remembered, whatever the caller asks for.
 const MOST_FRAGMENTS: usize = 1 << 20;
+
+/// The most former owners of addresses that are remembered.
+const MOST_FORMER: usize = 1 << 14;
 
 /// What all fragments of a datagram have in common (RFC 791 3.2).
 type Datagram = (Ipv4Addr, Ipv4Addr, u16, Protocol);
@@ -138,7 +149,10 @@ impl Sharding {
     pub fn new(snapshot: &Snapshot, fragments: usize) -> Self {
         let mut sharding = Self {
             owners: BTreeMap::new(),
+            former: BTreeMap::new(),
+            left: BTreeMap::new(),
             realms: Realms::default(),
+            concerns: Concerns::default(),
             fragments: vec![None; fragments.clamp(1, MOST_FRAGMENTS)],
         };
         sharding.apply(snapshot);
@@ -147,12 +161,16 @@ impl Sharding {
 
     /// Takes a new configuration. Call it when the data planes take theirs.
     ///
-    /// It keeps the former owners of public addresses, since their tombstones still answer
-    /// (INV-tombstone-answers). It also keeps former connections as long as both ends exist.
+    /// It keeps the last 16,384 former owners of public addresses, since their tombstones still
+    /// answer (INV-tombstone-answers). It also keeps former connections as long as both ends exist.
+    /// A change of endpoints, routes or rules concerns no shard and costs nothing here.
     pub fn apply(&mut self, snapshot: &Snapshot) {
+        if !self.concerns.change(snapshot) {
+            return;
+        }
         self.realms.apply(snapshot);
         let former = core::mem::take(&mut self.owners);
-        for place in snapshot.places.iter().flatten() {
+        for place in snapshot.places.values() {
             match place {
                 PlaceView::Subnet(subnet) => {
                     for &address in &subnet.retained {
@@ -166,7 +184,7 @@ impl Sharding {
                 }
             }
         }
-        for nic in snapshot.nics.iter().flatten() {
+        for nic in snapshot.nics.values() {
             let Some(realm) = self.realms.of_place(nic.subnet.0) else { continue };
             let host = Some(Host { address: nic.address, realm });
             self.own(nic.balanced.as_ref(), host);
@@ -174,8 +192,29 @@ impl Sharding {
             self.own(nic.kept.as_ref(), None);
         }
         for (address, owner) in former {
-            self.owners.entry(address).or_insert(owner);
+            if !self.owners.contains_key(&address) {
+                self.leave(address, owner);
+            }
         }
+    }
+
+    /// Remembers the former owner of an address, and forgets the oldest one.
+    fn leave(&mut self, address: Ipv4Addr, owner: Owner) {
+        let next = self.left.last_key_value().map_or(0, |(last, _)| last + 1);
+        if let Some((before, _)) = self.former.insert(address, (next, owner)) {
+            self.left.remove(&before);
+        }
+        self.left.insert(next, address);
+        if self.left.len() > MOST_FORMER
+            && let Some((_, oldest)) = self.left.pop_first()
+        {
+            self.former.remove(&oldest);
+        }
+    }
+
+    fn owner(&self, address: Ipv4Addr) -> Option<&Owner> {
+        let former = || self.former.get(&address).map(|(_, owner)| owner);
+        self.owners.get(&address).or_else(former)
     }
 
     fn own(&mut self, outbound: Option<&OutboundView>, host: Option<Host>) {
@@ -251,7 +290,7 @@ impl Sharding {
                 _ => of_both(ends),
             };
         }
-        let Some(owner) = self.owners.get(&destination) else { return of_both(ends) };
+        let Some(owner) = self.owner(destination) else { return of_both(ends) };
         let port = tuple.destination.port();
         let host = match owner {
             // T-35: without ports only the remote end says who has the address.

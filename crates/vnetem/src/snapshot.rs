@@ -21,51 +21,55 @@ use vnetem_fib::Table;
 use vnetem_nat::{Generation, LoosePickup, PoolRules, Tenant};
 use vnetem_packet::{Protocol, SiteId, SubnetId, VnetId};
 
-pub(crate) use invalidation_log::{Invalidated, InvalidationLog};
+pub(crate) use invalidation_log::{Invalidated, InvalidationLog, Services};
 
 use guard::Guards;
 use ingress::IngressTable;
 use lineage::Lineage;
 use ranges::Ranges;
 
+use crate::control::Resource;
 use crate::edge::Place;
+use crate::shared::{Map, Numbered, Set};
 use crate::{
     EdgeId, NextHop, NicId, PrivateEndpointId, ResourceId, Route, RouteSource, ServiceId, TiePolicy,
 };
 
 /// An immutable configuration with its generation. Exactly one of them decides each packet
-/// (INV-one-generation-decides).
+/// (INV-one-generation-decides). It shares all that a commit did not change with the one before.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub(crate) generation: Generation,
-    pub(crate) vnets: BTreeMap<VnetId, Arc<VnetView>>,
+    pub(crate) vnets: Numbered<Arc<VnetView>>,
     /// Subnets and sites, by their shared number.
-    pub(crate) places: Vec<Option<PlaceView>>,
+    pub(crate) places: Numbered<PlaceView>,
     pub(crate) ingress_table: IngressTable,
-    pub(crate) nics: Arc<Vec<Option<NicView>>>,
-    pub(crate) private: Arc<BTreeMap<PrivateEndpointId, PrivateEndpointView>>,
+    pub(crate) nics: Numbered<Arc<NicView>>,
+    /// The interface of each declared address of a virtual network.
+    pub(crate) hosts: Map<(VnetId, Ipv4Addr), NicId>,
+    pub(crate) private: Map<PrivateEndpointId, Arc<PrivateEndpointView>>,
     pub(crate) services: Arc<ServiceMap>,
     pub(crate) resources: Arc<ResourceMap>,
     pub(crate) guards: Arc<Guards>,
-    pub(crate) policies: Arc<Attached>,
-    pub(crate) public: Arc<BTreeMap<Ipv4Addr, Translator>>,
+    pub(crate) policies: Attached,
+    pub(crate) public: Map<Ipv4Addr, Translator>,
     /// The lowest and the highest public address of the network.
     pub(crate) public_bounds: Option<(Ipv4Addr, Ipv4Addr)>,
     /// Whether some pool limits the size of segments, so that SYNs must be inspected (T-36).
     pub(crate) clamps: bool,
     /// All networks and sites, by number (docs/shares.md).
-    pub(crate) tenants: Arc<Vec<Tenant>>,
+    pub(crate) tenants: Set<Tenant>,
     /// The configurations from which this one was committed.
     pub(crate) lineage: Lineage,
-    /// The network of every subnet that ever existed, by number.
-    pub(crate) vnet_by_subnet: Arc<Vec<Option<VnetId>>>,
+    /// The network of each subnet, and of the last removed ones.
+    pub(crate) vnet_by_subnet: Numbered<VnetId>,
     pub(crate) tie_policy: TiePolicy,
     pub(crate) deny_mode: DenyMode,
     pub(crate) log: Arc<InvalidationLog>,
 }
 
 /// The policies of endpoints that have any.
-pub(crate) type Attached = BTreeMap<(SubnetId, ServiceId), EndpointPolicies>;
+pub(crate) type Attached = Map<(SubnetId, ServiceId), EndpointPolicies>;
 
 /// What delivery to a virtual network needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,8 +83,6 @@ pub(crate) struct VnetView {
     pub(crate) sites: Vec<SiteId>,
     /// The ranges behind its gateways: those of the sites, and the prefixes that these announce.
     pub(crate) learned: Ranges,
-    /// Declared interfaces by address, sorted.
-    pub(crate) nics: Vec<(Ipv4Addr, NicId)>,
     /// Private endpoints by address.
     pub(crate) private: BTreeMap<Ipv4Addr, PrivateEndpointId>,
 }
@@ -113,10 +115,10 @@ pub(crate) struct SubnetView {
     pub(crate) name: String,
     pub(crate) vnet: VnetId,
     pub(crate) prefix: Ipv4Net,
-    /// Declared interfaces by address, sorted.
-    pub(crate) nics: Vec<(Ipv4Addr, NicId)>,
-    /// The addresses of its private endpoints.
-    pub(crate) private: Vec<Ipv4Addr>,
+    /// Whether it has declared interfaces.
+    pub(crate) has_nics: bool,
+    /// Whether it has private endpoints.
+    pub(crate) has_private: bool,
     /// Routes that are overridden, for the list of effective routes.
     pub(crate) overridden: Arc<Vec<(Route, RouteSource)>>,
     /// Routes in force, shared between subnets that have the same.
@@ -248,14 +250,15 @@ pub(crate) struct ServiceMap {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ResourceMap {
-    pub(crate) by_address: BTreeMap<Ipv4Addr, Vec<ResourceId>>,
-    pub(crate) by_id: BTreeMap<ResourceId, ResourceView>,
+    pub(crate) by_address: Map<Ipv4Addr, Vec<ResourceId>>,
+    pub(crate) by_id: Map<ResourceId, Arc<ResourceView>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ResourceView {
     pub(crate) name: String,
     pub(crate) service: ServiceId,
+    pub(crate) address: Ipv4Addr,
     pub(crate) secondary: Option<Ipv4Addr>,
     pub(crate) path: String,
     pub(crate) rules: Firewall,
@@ -333,7 +336,7 @@ impl Snapshot {
     /// Returns the network of a subnet, even of a removed one: late replies to its flows still
     /// carry its identity.
     pub(crate) fn vnet_of(&self, id: SubnetId) -> Option<VnetId> {
-        self.vnet_by_subnet.get(id.0 as usize).copied().flatten()
+        self.vnet_by_subnet.get(id.0).copied()
     }
 
     /// Returns whether a public address is one of the network's own. The bounds are compared first,
@@ -366,11 +369,27 @@ impl Snapshot {
     }
 
     pub(crate) fn nic(&self, id: NicId) -> Option<&NicView> {
-        self.nics.get(id.0 as usize)?.as_ref()
+        self.nics.get(id.0).map(AsRef::as_ref)
     }
 
     pub(crate) fn place(&self, number: u32) -> Option<&PlaceView> {
-        self.places.get(number as usize)?.as_ref()
+        self.places.get(number)
+    }
+
+    #[inline]
+    pub(crate) fn vnet(&self, id: VnetId) -> Option<&VnetView> {
+        self.vnets.get(id.0).map(AsRef::as_ref)
+    }
+
+    /// Returns the declared interface of an address of a subnet.
+    #[inline]
+    pub(crate) fn nic_in(&self, subnet: &SubnetView, address: Ipv4Addr) -> Option<NicId> {
+        if subnet.has_nics { self.nic_at(subnet.vnet, address) } else { None }
+    }
+
+    /// Returns the declared interface of an address of a virtual network.
+    pub(crate) fn nic_at(&self, vnet: VnetId, address: Ipv4Addr) -> Option<NicId> {
+        self.hosts.get(&(vnet, address)).copied()
     }
 
     /// Returns what was invalidated since `generation`; `None` if the log does not reach back so
@@ -418,24 +437,36 @@ impl PortPool {
     }
 }
 
-impl VnetView {
-    /// Returns the declared interface of an address.
-    pub(crate) fn nic(&self, address: Ipv4Addr) -> Option<NicId> {
-        nic_at(&self.nics, address)
+impl ResourceView {
+    pub(crate) fn of(resource: &Resource) -> Self {
+        let Resource { name, service, address, secondary, path, rules, .. } = resource.clone();
+        Self { name, service, address, secondary, path, rules }
+    }
+
+    /// Returns the public addresses at which it answers.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> + use<> {
+        [Some(self.address), self.secondary].into_iter().flatten()
     }
 }
 
-impl SubnetView {
-    /// Returns the declared interface of an address.
-    #[inline]
-    pub(crate) fn nic(&self, address: Ipv4Addr) -> Option<NicId> {
-        if self.nics.is_empty() { None } else { nic_at(&self.nics, address) }
+impl ResourceView {
+    /// Returns what decisions about flows depend on.
+    pub(crate) fn said(&self) -> (ServiceId, Option<Ipv4Addr>, &str, &Firewall) {
+        (self.service, self.secondary, &self.path, &self.rules)
     }
 }
 
-fn nic_at(nics: &[(Ipv4Addr, NicId)], address: Ipv4Addr) -> Option<NicId> {
-    let at = nics.binary_search_by_key(&address, |&(address, _)| address).ok()?;
-    nics.get(at).map(|&(_, nic)| nic)
+impl ResourceMap {
+    /// Sets whether a resource answers at an address.
+    pub(crate) fn answers(&mut self, address: Ipv4Addr, id: ResourceId, on: bool) {
+        let mut there = self.by_address.get(&address).cloned().unwrap_or_default();
+        match there.binary_search(&id) {
+            Ok(at) if !on => _ = there.remove(at),
+            Err(at) if on => there.insert(at, id),
+            _ => return,
+        }
+        self.by_address.set(address, (!there.is_empty()).then_some(there));
+    }
 }
 
 impl ServiceMap {

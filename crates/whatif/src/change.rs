@@ -54,13 +54,13 @@ impl Change {
         Begun { before: network.clone(), first }
     }
 
-    /// The network before the change.
+    /// Returns the network before the change.
     #[must_use]
     pub fn before(&self) -> &Network {
         &self.before
     }
 
-    /// What changes, in a fixed order.
+    /// Returns what changes, in a fixed order.
     #[must_use]
     pub fn list(&self) -> Vec<Changed> {
         let mut list = Vec::new();
@@ -124,7 +124,7 @@ impl Changed {
         self
     }
 
-    /// The change as a line of text.
+    /// Writes the change as a line of text.
     #[must_use]
     pub fn line(&self) -> String {
         let what = [&self.vnet, &self.subnet, &self.service, &self.resource, &self.name];

@@ -238,7 +238,7 @@ impl Estate {
         parts.collect::<Vec<_>>().join(" ")
     }
 
-    /// What addresses in a text stand for that are in no file, a line each.
+    /// Returns what each address in a text stands for that is in no file, a line each.
     #[must_use]
     pub fn stand_ins_in(&self, text: &str) -> Vec<String> {
         let words = text.split(|letter: char| !letter.is_ascii_digit() && letter != '.');
@@ -254,30 +254,30 @@ impl Estate {
         found
     }
 
-    /// The network, as it is now.
+    /// Returns the network, as it is now.
     #[must_use]
     pub fn loaded(&self) -> &LoadedNetwork {
         &self.loaded
     }
 
-    /// The network, to be edited or committed.
+    /// Returns the network, to be edited or committed.
     pub fn network_mut(&mut self) -> &mut Network {
         &mut self.loaded.network
     }
 
-    /// What the files say, before the change.
+    /// Returns what the files say, before the change.
     #[must_use]
     pub fn inventory(&self) -> &Inventory {
         &self.inventory
     }
 
-    /// What could not be put into the network.
+    /// Returns what could not be put into the network.
     #[must_use]
     pub fn left_out(&self) -> &[Unresolved] {
         &self.left_out
     }
 
-    /// Whether a subnet of the network has an address.
+    /// Returns whether a subnet of the network has an address.
     #[must_use]
     pub fn is_inside(&self, address: Ipv4Addr) -> bool {
         self.loaded.network.subnets().any(|(_, subnet)| subnet.prefix.contains(&address))
@@ -316,8 +316,8 @@ pub fn disable(network: &mut Network, service: &str, subnet: &str) -> Result<(),
     Ok(())
 }
 
-/// The subnets of a name, `vnet/subnet` or the last part where one network has it; several for one
-/// of several ranges.
+/// Returns the subnets of a name, `vnet/subnet` or the last part where one network has it; several
+/// for one of several ranges.
 ///
 /// # Errors
 ///

@@ -40,6 +40,7 @@ pub mod files;
 mod groups;
 mod html;
 mod live;
+mod model;
 mod moved;
 mod packet;
 mod part;
@@ -59,6 +60,7 @@ pub use change::{Begun, Change, Changed};
 pub use compare::{Options, Progress, compare};
 pub use estate::{Estate, EstateError, disable, enable, subnets_named};
 pub use html::Timeline;
+pub use model::model;
 pub use part::Part;
 pub use places::Targets;
 pub use report::{

@@ -233,7 +233,7 @@ pub struct Remaining {
 }
 
 impl Report {
-    /// The report as JSON, one value on many lines.
+    /// Writes the report as JSON, one value on many lines.
     #[must_use]
     pub fn json(&self) -> String {
         // Nothing in it is a map with keys that are no text, so writing cannot fail.

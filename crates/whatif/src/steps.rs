@@ -21,6 +21,9 @@ use crate::side::{Origin, Side, StandsFor};
 /// Batches of rules that are run one by one.
 const MOST_RUNS: usize = 16;
 
+/// Rules that a step names one by one.
+const MOST_SHOWN: usize = 4;
+
 /// A flow that fares differently, without its source port, and how it fares as things are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Probe {
@@ -37,7 +40,7 @@ impl Probe {
     }
 }
 
-/// What is refused at one stage and was not at first: by whom, who, what would help, how often.
+/// A refusal that one stage adds: the service, the caller, what would help, and how often.
 #[derive(Debug, Default)]
 struct Refused {
     flows: u64,
@@ -206,7 +209,7 @@ fn add_all(
 fn stage(done: &[String], newly_refused: u64) -> Option<Stage> {
     let step = match done {
         [] => return None,
-        [one] => one.clone(),
+        few if few.len() <= MOST_SHOWN => few.join("; "),
         [first, more @ ..] => format!("{first}, and {} more rules", more.len()),
     };
     Some(Stage { step, newly_refused })

@@ -218,7 +218,7 @@ impl Traffic {
         }
     }
 
-    /// The files that were read.
+    /// Returns the files that were read.
     #[must_use]
     pub fn sources(&self) -> &[String] {
         &self.sources
@@ -236,19 +236,19 @@ impl Traffic {
         self.denied
     }
 
-    /// What was passed over, by reason.
+    /// Returns what was passed over, by reason.
     #[must_use]
     pub fn skipped(&self) -> &BTreeMap<&'static str, u64> {
         &self.skipped
     }
 
-    /// How many distinct flows there are.
+    /// Returns how many distinct flows there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.flows.len()
     }
 
-    /// Whether there is no flow.
+    /// Returns whether there is no flow.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.flows.is_empty()

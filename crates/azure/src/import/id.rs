@@ -22,19 +22,19 @@ impl Id {
         Self { text: text.to_owned(), key: text.to_ascii_lowercase() }
     }
 
-    /// The id as the file writes it.
+    /// Returns the id as the file writes it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The id of a child, such as a subnet of a virtual network.
+    /// Returns the id of a child, such as a subnet of a virtual network.
     #[must_use]
     pub fn child(&self, kind: &str, name: &str) -> Self {
         Self::new(&format!("{}/{kind}/{name}", self.text))
     }
 
-    /// The id of the resource that this one is a part of; none for one that stands alone.
+    /// Returns the id of the resource that this one is a part of; none for one that stands alone.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
         let (start, name) = self.text.rsplit_once('/')?;
@@ -45,13 +45,13 @@ impl Id {
         (named && !namespace && !start.is_empty()).then(|| Self::new(start))
     }
 
-    /// The last word of the id, its name.
+    /// Returns the last word of the id, its name.
     #[must_use]
     pub fn name(&self) -> &str {
         self.text.rsplit('/').next().unwrap_or_default()
     }
 
-    /// The word behind a word such as `resourceGroups`.
+    /// Returns the word behind a word such as `resourceGroups`.
     #[must_use]
     pub fn part(&self, word: &str) -> Option<&str> {
         let mut words = self.text.split('/');
@@ -59,8 +59,8 @@ impl Id {
         words.next().filter(|part| !part.is_empty())
     }
 
-    /// The type, `microsoft.network/virtualnetworks/subnets`, in small letters; empty if the id is
-    /// none of Azure's.
+    /// Returns the type, `microsoft.network/virtualnetworks/subnets`, in small letters; empty if
+    /// the id is none of Azure's.
     #[must_use]
     pub fn kind(&self) -> String {
         let Some((_, provider)) = self.key.rsplit_once("/providers/") else { return String::new() };

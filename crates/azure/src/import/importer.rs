@@ -134,31 +134,32 @@ impl Importer {
         Ok(())
     }
 
-    /// What the files hold; with the change, if a file has one.
+    /// Returns what the files hold; with the change, if a file has one.
     #[must_use]
     pub fn inventory(&self) -> Inventory {
         self.put_together(|source| &source.after)
     }
 
-    /// What the files hold without the change that some of them have; the same if none has one.
+    /// Returns what the files hold without the change that some of them have; the same if none has
+    /// one.
     #[must_use]
     pub fn before(&self) -> Inventory {
         self.put_together(|source| source.before.as_ref().unwrap_or(&source.after))
     }
 
-    /// Whether a file holds a change.
+    /// Returns whether a file holds a change.
     #[must_use]
     pub fn has_change(&self) -> bool {
         self.files.iter().any(|source| source.before.is_some())
     }
 
-    /// The list of service tags, if a file holds one.
+    /// Returns the list of service tags, if a file holds one.
     #[must_use]
     pub fn service_tags(&self) -> Option<&ServiceTags> {
         self.tags.as_ref()
     }
 
-    /// Effective routes, by file.
+    /// Returns the effective routes, by file.
     #[must_use]
     pub fn effective_routes(&self) -> &[(String, Vec<ShownRoute>)] {
         &self.routes

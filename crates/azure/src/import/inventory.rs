@@ -411,7 +411,7 @@ pub struct PolicyDefinition {
 }
 
 impl Link {
-    /// The id to which it leads, if that is known.
+    /// Returns the id to which it leads, if that is known.
     #[must_use]
     pub fn id(&self) -> Option<&Id> {
         if let Self::To(id) = self { Some(id) } else { None }

@@ -91,7 +91,7 @@ impl Inventory {
         Names::new(self)
     }
 
-    /// The JSON of `vnetem model`, ready to be written.
+    /// Returns the JSON of `vnetem model`, ready to be written.
     #[must_use]
     pub fn model(&self) -> Model {
         let names = self.names();
@@ -159,7 +159,8 @@ impl Inventory {
         OutboundModel { method, addresses }
     }
 
-    /// The outbound method of a subnet by its own settings, and the addresses that are known.
+    /// Returns the outbound method of a subnet by its own settings, and the addresses that are
+    /// known.
     ///
     /// A load balancer or an interface's own public address goes before some of these; that hangs
     /// on the interface and is not said here.

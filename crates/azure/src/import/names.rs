@@ -64,13 +64,14 @@ impl Names {
         names
     }
 
-    /// The name of an element; of one that no file has, the last words of its id.
+    /// Returns the name of an element; of one that no file has, the last words of its id.
     #[must_use]
     pub fn of(&self, id: &Id) -> String {
         self.by_id.get(id).cloned().unwrap_or_else(|| last(id))
     }
 
-    /// The name of what a link leads to; none if it leads nowhere, `?` if nobody knows where.
+    /// Returns the name of what a link leads to; none if it leads nowhere, `?` if its target is
+    /// unknown.
     #[must_use]
     pub fn linked(&self, link: &Link) -> Option<String> {
         match link {

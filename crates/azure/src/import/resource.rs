@@ -63,7 +63,7 @@ pub enum ResourceKind {
 /// Whether the public endpoint of a resource is open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PublicAccess {
-    /// It is, to those whom the rules let in; also where the file does not say it.
+    /// Open to the sources that the rules accept; also where the file does not say it.
     #[default]
     Enabled,
     /// It is not.
@@ -112,7 +112,7 @@ pub struct SubnetRule {
 }
 
 impl ResourceKind {
-    /// The kind as the JSON of `vnetem model` has it.
+    /// Returns the kind as the JSON of `vnetem model` has it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -131,7 +131,7 @@ impl ResourceKind {
         }
     }
 
-    /// The service whose endpoint leads to resources of this kind.
+    /// Returns the service whose endpoint leads to resources of this kind.
     #[must_use]
     pub fn service(self) -> &'static str {
         match self {
@@ -149,7 +149,7 @@ impl ResourceKind {
 }
 
 impl IpRule {
-    /// Whether it means "services of Azure" instead of addresses, as SQL's `0.0.0.0` does.
+    /// Returns whether it means "services of Azure" instead of addresses, as SQL's `0.0.0.0` does.
     #[must_use]
     pub fn is_azure_services(&self) -> bool {
         self.first.is_unspecified() && self.last.is_unspecified()

@@ -95,7 +95,7 @@ impl Day {
             let [high, low] = vnet.to_be_bytes();
             let ip = format!("{GROUP}/Microsoft.Network/publicIPAddresses/ip-{vnet}");
             let nat = format!("{GROUP}/Microsoft.Network/natGateways/nat-{vnet}");
-            let public = Ipv4Addr::new(20, 50, high, low).to_string();
+            let public = Ipv4Addr::new(45, 9, high, low).to_string();
             all.extend([
                 json!({ "id": ip, "ipAddress": public, "sku": { "name": "Standard" } }),
                 json!({ "id": nat, "publicIpAddresses": [ { "id": ip } ] }),

@@ -185,6 +185,8 @@ fn resumed_run_mends_torn_files() {
     let other = here.run(&format!("{REPLAY} --captures day/*.pcap -w out --resume"));
     assert_eq!(other.status.code(), Some(1));
     assert!(errors(&other).contains("another run wrote here"), "{}", errors(&other));
+    let nowhere = here.run(&format!("{REPLAY} --captures day/*.pcap -w new --resume"));
+    assert!(errors(&nowhere).contains("no run wrote here"), "{}", errors(&nowhere));
 }
 
 /// A capture of 92 MiB passes through a process that may have 90 MiB of addresses, its program

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
@@ -61,10 +62,19 @@ pub(crate) fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Two addresses that nobody listens at.
+/// Two addresses that nobody listens at. They are below the ports that outgoing connections take,
+/// and no two tests get the same.
 fn free_ports() -> String {
-    let listeners = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|one| format!("{}\n", one.local_addr().unwrap())).concat()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(37);
+    let port = |_| loop {
+        let number = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let address = format!("127.0.0.1:{}", 10_000 + number);
+        if TcpListener::bind(&address).is_ok() {
+            return address + "\n";
+        }
+    };
+    [0, 1].map(port).concat()
 }
 
 /// What a folder of results has, by name.

@@ -24,6 +24,7 @@ pub(crate) const WHOLE: u32 = 1;
 /// The prefixes of up to five bits above every eighth child, as bits of the first word.
 const PATHS: [u64; FAN / 8] = paths();
 
+#[allow(clippy::indexing_slicing, reason = "the compiler runs it")]
 const fn paths() -> [u64; FAN / 8] {
     let mut paths = [0; FAN / 8];
     let mut at = 0;

@@ -221,7 +221,7 @@ impl<V> LiveTable<V> {
 /// Bytes that a [`LiveTable`] occupies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// The codes of all /24s, which a lookup loads.
+    /// The codes of all /24s, which a lookup loads, and the short lengths above each /16.
     pub array: usize,
     /// The blocks of /24s that longer prefixes split, and the pages that lead to them.
     pub blocks: usize,

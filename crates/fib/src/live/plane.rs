@@ -130,8 +130,8 @@ pub(crate) struct Block<'a, C> {
 }
 
 impl<C: Cell> Plane<C> {
-    /// Makes a plane of these codes, one for each /24, and these ranks, one for each /16. It has room
-    /// for twice as many pages and blocks.
+    /// Makes a plane of these codes, one for each /24, and these ranks, one for each /16. It has
+    /// room for twice as many pages and blocks.
     pub(crate) fn new(slots: Vec<C>, ranks: Vec<u8>, pages: usize, blocks: usize) -> Self {
         let pages = 1 + (2 * pages).max(LEAST_PAGES);
         let blocks = 1 + (2 * blocks).max(LEAST_BLOCKS);

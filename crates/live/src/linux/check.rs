@@ -95,7 +95,7 @@ pub fn check() -> Result<Vec<String>, LiveError> {
     ])
 }
 
-/// Why live networks are not possible here, in words; `None` where they are. It runs
+/// Returns why live networks are not possible here, in words; `None` where they are. It runs
 /// `vnetem live --check`.
 #[must_use]
 pub fn unavailable() -> Option<String> {

@@ -57,7 +57,7 @@ fn wait_until_gone(cloud: &str) {
     }
 }
 
-/// The networks of this user that are up.
+/// Returns the networks of this user that are up.
 #[must_use]
 pub fn names_of_clouds() -> Vec<String> {
     let prefix = format!("@vnetem/{}/", geteuid());

@@ -50,7 +50,7 @@ impl Cloud {
         Self::of_with(scenario, &[])
     }
 
-    /// The same, with further options of `vnetem live`.
+    /// Starts the same with further options of `vnetem live`.
     ///
     /// # Errors
     ///
@@ -89,14 +89,14 @@ impl Cloud {
         Ok(Self { name, program, router, life, said })
     }
 
-    /// The name under which `vnetem exec` and `vnetem ctl` find it.
+    /// Returns the name under which `vnetem exec` and `vnetem ctl` find it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// A command that runs in a host: a `vnetem exec`. Arguments, variables and streams are added
-    /// as to any other.
+    /// Returns a command that runs in a host: a `vnetem exec`. Arguments, variables and streams are
+    /// added as to any other.
     #[must_use]
     pub fn command(&self, host: &str, program: &str) -> Command {
         let mut command = Command::new(&self.program);
@@ -114,7 +114,7 @@ impl Cloud {
         if answer.good { Ok(answer) } else { Err(LiveError::Refused(answer.lines.join("\n"))) }
     }
 
-    /// The calls of or to a host or resource so far, oldest first; the fields are those of
+    /// Returns the calls of or to a host or resource so far, oldest first; the fields are those of
     /// `vnetem ctl -o json seen`.
     ///
     /// # Errors
@@ -125,7 +125,7 @@ impl Cloud {
         Ok(answer.value.as_array().cloned().unwrap_or_default())
     }
 
-    /// The lines that servers of the scenario have written so far, to both their outputs.
+    /// Returns the lines that servers of the scenario have written so far, to both their outputs.
     #[must_use]
     pub fn said(&self) -> Vec<String> {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,7 +134,7 @@ impl Cloud {
         all.clone()
     }
 
-    /// The process of the router.
+    /// Returns the process of the router.
     #[must_use]
     pub fn router(&self) -> u32 {
         self.router.id()

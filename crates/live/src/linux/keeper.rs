@@ -25,7 +25,7 @@ pub(super) const NOBODY: &str = "-";
 const NOT_FOUND: u8 = 127;
 const NOT_RUN: u8 = 126;
 
-/// Is a keeper if the command line asks for one, and gives its exit status. To be called before
+/// Runs as a keeper if the command line asks for one, and returns its exit status. Call it before
 /// anything else in `main`.
 #[must_use]
 pub fn keep() -> Option<u8> {

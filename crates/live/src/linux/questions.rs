@@ -1,7 +1,7 @@
 //! What `vnetem ctl` can ask and do.
 
 use serde_json::{Value, json};
-use vnetem::{AccessVerdict, DenyReason, DropReason, EventKind, authz::Refusal};
+use vnetem::{AccessVerdict, DenyReason, DropReason, authz::Refusal, nat::Cause};
 use vnetem_scenario::{counter_lines, route_table};
 
 use super::router::Router;
@@ -54,10 +54,7 @@ impl Router {
             lines = vec!["names change, packets go on as before".to_owned()];
         }
         let closed = changed.closed.iter().map(|event| {
-            let cause = match event.kind {
-                EventKind::Closed(cause) | EventKind::Ended(cause) => cause.name(),
-                _ => "opened",
-            };
+            let cause = event.kind.cause().map_or("opened", Cause::name);
             json!({
                 "flow": event.tuple.to_string(),
                 "external": event.external.to_string(),

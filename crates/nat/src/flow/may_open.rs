@@ -1,4 +1,4 @@
-//! Whether a flow may be opened, and which flows give way to it.
+//! Says whether a flow may be opened, and which flows give way to it.
 
 use crate::table::index::Hash;
 use crate::table::key::Key;
@@ -16,18 +16,18 @@ struct Names {
 }
 
 impl<T: Copy> FlowTable<T> {
-    /// Whether the external tuple of a flow still has to rest after its deadline.
+    /// Says whether the external tuple of a flow still enters hold-down after its deadline.
     pub(crate) fn must_rest(&self, now: u64, record: &Record<T>) -> bool {
         record.is_translated() && self.rested_at(record) > now
     }
 
-    /// When the external tuple of a flow has rested that ends as it is.
+    /// Gives the end of the hold-down, if the flow ends as it is.
     pub(crate) fn rested_at(&self, record: &Record<T>) -> u64 {
         self.freed(record, record.state.cause_of_expiry(), self.deadline(record))
     }
 
-    /// Whether a flow leaves its external tuple to others: it is past its deadline, or a tombstone,
-    /// and the tuple has rested.
+    /// Says whether a flow leaves its external tuple to others: the flow is past its deadline, or a
+    /// tombstone, and the hold-down is over.
     pub(crate) fn leaves_tuple(&self, now: u64, record: &Record<T>) -> bool {
         let is_tombstone = record.state.is_tombstone() && record.is_translated();
         (self.deadline(record) <= now || is_tombstone) && !self.must_rest(now, record)
@@ -76,8 +76,8 @@ impl<T: Copy> FlowTable<T> {
         Ok((hashes, slots))
     }
 
-    /// Whether the table has room for a new flow in place of others, and its tenant may have it
-    /// (docs/shares.md); perhaps after another.
+    /// Says whether the table has room for a new flow in place of others, perhaps after another,
+    /// and whether its tenant may have it (docs/shares.md).
     #[inline]
     fn has_room(
         &self,
@@ -153,22 +153,22 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// The flow that has the key of one side of a new one, if it may give way: past its deadline,
-    /// or over and opened by the same packets. What it held as its external tuple goes without rest
+    /// or over and opened by the same packets. Its external tuple passes on without hold-down
     /// only to the host that had it (INV-hold-down-kept).
     fn giving_way(
         &self,
         now: u64,
         names: &Names,
         (slot, found): (u32, Side),
-        is_opener: bool,
+        is_initiator: bool,
     ) -> Result<u32, OpenError> {
         let Names { keys: [internal, external], alone } = *names;
         let Some(record) = self.records.get(slot) else { return Ok(NIL) };
-        let reopens = is_opener && found == record.initiator() && record.is_over();
+        let reopens = is_initiator && found == record.initiator() && record.is_over();
         let takes_over = !alone
             && record.has_key(Side::External, &external)
             && !record.has_key(Side::Internal, &internal);
-        // A tombstone whose tuple has rested keeps nobody from it.
+        // After its hold-down, a tombstone leaves its tuple to anybody.
         let left = found == Side::External && self.leaves_tuple(now, record);
         let over = self.deadline(record) <= now || reopens || left;
         if !over {

@@ -106,7 +106,7 @@ impl<T: Copy> FlowTable<T> {
     /// the segment, and the packet is counted, so it is not tracked again. Whether it may open a
     /// flow at all is the caller's to ask ([`opens`](crate::opens)).
     ///
-    /// A tombstone, a reset or a finished connection of the same opener gives way
+    /// A tombstone, a reset or a finished connection of the same initiator gives way
     /// (INV-syn-opens-anew), and so does a flow past its deadline: they go to `sink`, as those that
     /// [`expire`](Self::expire) ends go to its own.
     ///
@@ -216,7 +216,8 @@ impl<T: Copy> FlowTable<T> {
         self.port_bitmaps.fill(port_bitmap, word);
     }
 
-    /// Slot and cell of a new flow, which is entered in the index: both keys, or none.
+    /// Enters a new flow in the index, by both keys or none, and gives its slot and its
+    /// revalidation key's.
     fn seat(&mut self, new: &NewFlow<T>, [internal, external]: [Hash; 2]) -> Option<(u32, u32)> {
         let slot = self.records.vacant()?;
         let revalidation_key =

@@ -149,7 +149,27 @@ impl RevalidationIndex {
 
     /// Invalidates the flows of a key that are older than `generation`.
     pub(crate) fn invalidate(&mut self, revalidation_key: RevalidationKey, generation: Generation) {
-        let Some(number) = self.find(revalidation_key) else { return };
+        if let Some(number) = self.find(revalidation_key) {
+            self.invalidate_slot(number, generation);
+        }
+    }
+
+    /// Invalidates the flows of every key that `concerned` names.
+    pub(crate) fn invalidate_each(
+        &mut self,
+        concerned: impl Fn(RevalidationKey) -> bool,
+        generation: Generation,
+    ) {
+        for number in 0..self.revalidation_keys.used() {
+            let entry = self.revalidation_keys.get(number);
+            // A free slot has no flows.
+            if entry.is_some_and(|it| it.flows > 0 && concerned(it.revalidation_key)) {
+                self.invalidate_slot(number, generation);
+            }
+        }
+    }
+
+    fn invalidate_slot(&mut self, number: u32, generation: Generation) {
         if let Some(entry) = self.revalidation_keys.get_mut(number)
             && entry.generation < generation
         {

@@ -131,7 +131,7 @@ impl Wheel {
     fn place(&self, deadline: u64) -> (usize, usize) {
         let deadline = deadline.max(self.elapsed);
         let level = (deadline ^ self.elapsed).checked_ilog2().unwrap_or(0) / BITS;
-        let slot = deadline >> level.wrapping_mul(BITS) & (SLOTS as u64 - 1);
+        let slot = deadline >> level.wrapping_mul(BITS) & (SLOTS as u64).wrapping_sub(1);
         (level as usize, usize::try_from(slot).unwrap_or_default())
     }
 

@@ -106,7 +106,7 @@ fn full_bitmap_frees_port_on_time() {
 /// A flow gets a port of its parity while one is left, though the port bitmap knows all ports by
 /// then (T-06, INV-refused-only-when-full).
 #[test]
-fn bitmap_keeps_parity_to_last_port() {
+fn bitmap_preserves_parity_to_last_port() {
     let rules = PoolRules { keep_parity: true, ..PoolRules::AZURE };
     for internal in [40_000, 40_001] {
         let mut port_bitmap = PortBitmap::new(Protocol::UDP, rules, HoldDown::NONE);

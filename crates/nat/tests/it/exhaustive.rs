@@ -127,7 +127,7 @@ fn run(mut sequence: u32) {
 /// INV-mapping-unique, INV-reply-reaches-initiator, INV-refused-only-when-full, INV-hold-down-kept,
 /// INV-flows-conserved, T-04.
 #[test]
-fn every_short_history_keeps_tuples_apart() {
+fn every_short_history_has_unique_tuples() {
     // The first flow is the first host's to the first remote. The others are its mirror images, and
     // nothing happens before it.
     for sequence in 0..OPS.pow(DEPTH - 1) {

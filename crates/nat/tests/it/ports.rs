@@ -279,7 +279,7 @@ fn empty_pool_is_exhausted() {
 
 /// An internal address keeps one external address until that has no port left (T-08).
 #[test]
-fn internal_address_keeps_its_external_address() {
+fn internal_address_retains_its_external_address() {
     let mut table = without_hold();
     let pool = pool(&PUBLIC, 2000, 2009);
     let given: Vec<_> = (1..=30)
@@ -647,7 +647,7 @@ fn a_preserved_source_leaves_no_hold() {
 
 /// The same host may have its tuple again at once, since hold-down protects against others.
 #[test]
-fn reopening_host_keeps_its_tuple() {
+fn reopening_host_reuses_its_tuple() {
     let mut world = World::established();
     _ = world.table.close(world.now, world.id, Cause::SourceSwitched);
     assert!(open(&mut world.table, world.now, world.new).is_ok());

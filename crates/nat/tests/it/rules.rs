@@ -241,7 +241,7 @@ fn t_05_port_or_its_class_preserved() {
 
 /// A reopened connection gets its earlier port, unless that is in hold-down (T-05, T-18, N-14).
 #[test]
-fn t_05_reopened_connection_keeps_its_port() {
+fn t_05_reopened_connection_reuses_its_port() {
     let preserve = PoolRules { preserve_port: true, ..PoolRules::AZURE };
     let keep = PoolRules { keep_port: true, ..PoolRules::AZURE };
     for (rules, ports) in

@@ -116,7 +116,7 @@ fn refreshed_flow_can_change_its_key() {
 
 /// Without room for another key a flow keeps its old one.
 #[test]
-fn flow_keeps_key_when_full() {
+fn full_table_leaves_key_unchanged() {
     let mut table = FlowTable::new(Settings { revalidation_keys: 1, ..Settings::replayable(0) });
     let id = open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
     open(&mut table, Time(0), nth(2, 1, 1)).unwrap();

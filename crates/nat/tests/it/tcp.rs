@@ -281,7 +281,7 @@ fn refused_connection_ends_immediately() {
 /// The highest end forwarded counts, even when a SYN and ACK is repeated after data
 /// (INV-reset-number-exact).
 #[test]
-fn repeated_syn_ack_keeps_reset_number() {
+fn repeated_syn_ack_preserves_reset_number() {
     let mut world = World::opened(Protocol::TCP);
     let syn_ack = Segment { window: 1000, ..segment(SYN | ACK, SERVER, C, 0) };
     assert_eq!(world.external(syn_ack), Track::Pass);

@@ -167,7 +167,7 @@ fn profiles_hold_the_published_figures() {
 
 /// A later decision does not change the timers of a flow (N-15).
 #[test]
-fn revalidated_flow_keeps_its_timers() {
+fn revalidated_flow_retains_its_timers() {
     let idle = IdleMinutes::new(9).unwrap();
     let mapping_policy = MappingPolicy::default().with_timers(TimerProfile::Azure(idle));
     let mut world =
@@ -277,7 +277,7 @@ fn time_leap_expires_everything_at_once() {
 
 /// A sweep keeps to its budget, and the next one continues, earliest first (INV-work-bounded).
 #[test]
-fn sweep_keeps_budget_and_order() {
+fn sweep_respects_budget_and_order() {
     let mut table = FlowTable::new(Settings::replayable(0));
     for port in 1..=100 {
         let mut new = flow(Protocol::UDP);

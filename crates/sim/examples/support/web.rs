@@ -20,8 +20,8 @@ use vnetem_sim::{BoxError, HostHandle, Outcome};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Serves `/` at once, `/slow` after ten seconds, `/long` for a minute; refuses whom the rules of
-/// the resource refuse.
+/// Serves `/` at once, `/slow` after ten seconds, `/long` for a minute. Refuses every caller that
+/// the rules of the resource refuse.
 pub(crate) async fn server(resource: ResourceId) -> Outcome {
     let listener = TcpListener::bind("0.0.0.0:80").await?;
     loop {

@@ -13,12 +13,11 @@ pub struct FlowRecord {
     pub opened: Time,
     /// The protocol.
     pub protocol: Protocol,
-    /// Who opened it.
+    /// The address and port of the initiator.
     pub client: SocketAddrV4,
-    /// Under which address and port the client was sent on: its own if the appliance does not
-    /// translate.
+    /// The client's address and port after the appliance: its own if that does not translate.
     pub external: SocketAddrV4,
-    /// Whom the client called.
+    /// The address and port that the client called.
     pub remote: SocketAddrV4,
     /// Packets from the client (inside) and to it (outside).
     pub packets: Sides<u64>,

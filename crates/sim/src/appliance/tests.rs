@@ -236,7 +236,7 @@ fn a_flow_that_is_silent_ends() {
 
 /// INV-refused-only-when-full, T-34: no live flow is thrown out for a new one.
 #[test]
-fn full_table_refuses_new_keeps_live() {
+fn full_table_refuses_only_new_flows() {
     let mut appliance = translating();
     for number in 0..=Appliance::CAPACITY {
         let (high, low) = (number / 60_000, number % 60_000 + 1);

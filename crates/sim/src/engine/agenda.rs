@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn put_off_timer_keeps_one_entry() {
+    fn postponed_timer_has_one_entry() {
         let mut agenda = Agenda::default();
         for at in 10..1000 {
             agenda.set(0, Some(Time(at)));

@@ -37,8 +37,8 @@ pub(crate) struct Conn {
     state: State,
     /// Whether the other end opened it.
     pub(crate) accepted: bool,
-    /// Whether the owner has been told the error.
-    pub(crate) told: bool,
+    /// Whether the owner has taken the error.
+    pub(crate) error_taken: bool,
     /// Whether a listener has still to hand it out.
     pub(super) embryo: bool,
     /// Whether it has no owner any more.
@@ -66,7 +66,7 @@ impl Conn {
             phase: Phase::Connecting,
             state: State::Closed,
             accepted,
-            told: false,
+            error_taken: false,
             embryo: accepted,
             orphan: false,
             dirty: false,
@@ -90,10 +90,10 @@ impl Conn {
         count
     }
 
-    /// Takes the error with which it ended, if the owner has not been told.
+    /// Takes the error with which it ended, if the owner has not taken it.
     pub(crate) fn take_error(&mut self) -> Option<std::io::Error> {
         let Phase::Dead(kind) = self.phase else { return None };
-        (!core::mem::replace(&mut self.told, true)).then(|| kind.into())
+        (!core::mem::replace(&mut self.error_taken, true)).then(|| kind.into())
     }
 
     /// Closes the socket without a word, as a host does that gives up before anybody has answered.

@@ -16,7 +16,7 @@ impl Stack {
     /// Connections take turns, one packet each.
     pub(crate) fn poll(&mut self, now: Time) -> Vec<usize> {
         while let Some(id) = self.timers.pop(now) {
-            self.touch(id);
+            self.mark_dirty(id);
         }
         self.give_up(now);
         let mut polled = Vec::with_capacity(self.dirty.len());
@@ -135,11 +135,11 @@ impl Stack {
                 conn.socket().abort();
             }
         }
-        self.bury(id);
+        self.remove_if_done(id);
     }
 
     /// Forgets a connection that has no owner and nothing to say.
-    fn bury(&mut self, id: usize) {
+    fn remove_if_done(&mut self, id: usize) {
         let Some(conn) = self.conn(id) else { return };
         let (orphan, dirty) = (conn.orphan, conn.dirty);
         let socket = conn.socket();

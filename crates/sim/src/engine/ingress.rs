@@ -40,13 +40,13 @@ impl Stack {
             self.take_in(now, edge, packet, Target::Others);
             return None;
         };
-        let packet = self.pass_on(headers.destination, packet)?;
+        let packet = self.hand_to_transit(headers.destination, packet)?;
         let target = self.target(edge, &headers, &packet);
         self.take_in(now, edge, packet, target);
         match target {
             Target::Connection(id) => {
                 self.observe(id, true);
-                self.touch(id);
+                self.mark_dirty(id);
                 Some(id)
             }
             Target::Datagrams(port) => {
@@ -161,7 +161,7 @@ impl Stack {
         conn.phase = Phase::Dead(kind);
         conn.discard();
         self.observe(id, true);
-        self.touch(id);
+        self.mark_dirty(id);
     }
 
     /// Lets smoltcp take in one packet.

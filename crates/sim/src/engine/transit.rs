@@ -49,7 +49,7 @@ impl Stack {
     }
 
     /// Gives a packet to whoever takes packets; gives it back if that is nobody.
-    pub(super) fn pass_on(&mut self, to: Ipv4Addr, packet: Bytes) -> Option<Bytes> {
+    pub(super) fn hand_to_transit(&mut self, to: Ipv4Addr, packet: Bytes) -> Option<Bytes> {
         let own = to == self.settings.address;
         let Some(transit) = self.transit.as_mut().filter(|it| it.all || !own) else {
             return Some(packet);

@@ -90,17 +90,17 @@ impl Host {
         if let Some(conn) = self.stack.conn(conn) {
             conn.socket().abort();
         }
-        self.stack.touch(conn);
+        self.stack.mark_dirty(conn);
     }
 
-    /// A connection of this host, opened or accepted.
+    /// Returns a connection of this host, opened or accepted.
     #[must_use]
     pub fn connection(&self, id: ConnectionId) -> Option<&Connection> {
         self.ends.get(id.0).map(|end| &end.connection)
     }
 
-    /// All connections of this host, in the order in which they were opened or accepted; those that
-    /// are over, too.
+    /// Returns all connections of this host, in the order in which they were opened or accepted;
+    /// those that are over, too.
     pub fn connections(&self) -> impl Iterator<Item = (ConnectionId, &Connection)> {
         let ends = self.ends.iter().enumerate();
         ends.map(|(index, end)| (ConnectionId(index), &end.connection))

@@ -101,13 +101,13 @@ impl Connection {
 }
 
 impl Status {
-    /// Whether nothing more can happen.
+    /// Returns whether nothing more can happen.
     #[must_use]
     pub const fn is_over(self) -> bool {
         !matches!(self, Self::Connecting | Self::Open)
     }
 
-    /// The status in one word.
+    /// Returns the status in one word.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

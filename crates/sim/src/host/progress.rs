@@ -70,7 +70,7 @@ impl Host {
             let Some(state) = stack.conn(conn) else { continue };
             end.act(now, state, log, decide);
             paces.set(id.0, end.next_poll());
-            stack.touch(conn);
+            stack.mark_dirty(conn);
         }
     }
 }

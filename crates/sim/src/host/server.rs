@@ -17,7 +17,7 @@ impl Host {
         }
     }
 
-    /// The calls at this host's servers, in order of time.
+    /// Returns the calls at this host's servers, in order of time.
     #[must_use]
     pub fn access_log(&self) -> &[Access] {
         &self.log
@@ -25,7 +25,7 @@ impl Host {
 
     /// Makes an end of a connection that a client has just opened.
     pub(super) fn accept(&mut self, now: Time, conn: usize) -> Option<ConnectionId> {
-        self.stack.adopt(conn);
+        self.stack.claim(conn);
         let (_, local, remote) = self.stack.conn(conn)?.key;
         let session = Session::new(*self.apps.get(&local.port())?);
         let connection = Connection::new(Role::Server, local, remote, now);

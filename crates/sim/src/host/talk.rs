@@ -58,7 +58,7 @@ impl Host {
         talk.count(sent.is_ok())
     }
 
-    /// Echo requests sent with that identifier, and replies received.
+    /// Returns how many echo requests were sent with that identifier, and how many replies came.
     #[must_use]
     pub fn pings(&self, identifier: u16) -> Exchange {
         self.talks.pings.get(&identifier).map(|talk| talk.exchange).unwrap_or_default()

@@ -34,7 +34,7 @@ pub struct Executor {
 pub struct HttpStream(TokioIo<TcpStream>);
 
 impl Connector {
-    /// A connector of the current host.
+    /// Makes a connector of the current host.
     ///
     /// # Errors
     ///
@@ -115,7 +115,7 @@ impl Write for HttpStream {
 }
 
 impl Executor {
-    /// An executor of the current host.
+    /// Makes an executor of the current host.
     ///
     /// # Errors
     ///

@@ -41,7 +41,7 @@ impl TcpListener {
         Ok(Self { host, port })
     }
 
-    /// Where it listens.
+    /// Returns the address and port at which it listens.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl TcpListener {
         poll_fn(|cx| self.poll_accept(cx)).await
     }
 
-    /// As [`accept`](Self::accept).
+    /// Works as [`accept`](Self::accept).
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Drop for TcpListener {
         if let Some(stack) = shared.stack(self.host.id()) {
             stack.unlisten(self.port);
         }
-        shared.touch(self.host.id());
+        shared.schedule_now(self.host.id());
     }
 }
 
@@ -99,7 +99,7 @@ pub struct TcpSocket {
 }
 
 impl TcpSocket {
-    /// A socket of the current host.
+    /// Returns a socket of the current host.
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl TcpSocket {
         Ok(())
     }
 
-    /// Where it is bound; port 0 stands for any.
+    /// Returns the address and port to which it is bound; port 0 if it is not bound to one.
     ///
     /// # Errors
     ///

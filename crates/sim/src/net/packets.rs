@@ -70,7 +70,7 @@ impl Packets {
         if let Some(stack) = shared.stack(self.host.id()) {
             stack.send_packet(packet);
         }
-        shared.touch(self.host.id());
+        shared.schedule_now(self.host.id());
     }
 }
 

@@ -86,7 +86,7 @@ macro_rules! half {
                 $stream
             }
 
-            /// This end.
+            /// Returns the address and port of this end.
             ///
             /// # Errors
             ///
@@ -95,7 +95,7 @@ macro_rules! half {
                 self.stream().local_addr()
             }
 
-            /// The other end.
+            /// Returns the address and port of the other end.
             ///
             /// # Errors
             ///

@@ -66,7 +66,7 @@ impl TcpStream {
         let stack = shared.stack(host.id()).ok_or(ErrorKind::NetworkDown)?;
         let id = stack.connect(remote, local_port)?;
         let local = stack.conn(id).map_or(remote, |conn| conn.key.1);
-        shared.touch(host.id());
+        shared.schedule_now(host.id());
         drop(shared);
         Ok(Some(Self { host: host.clone(), id, local, remote }))
     }
@@ -91,7 +91,7 @@ impl TcpStream {
         })
     }
 
-    /// This end.
+    /// Returns the address and port of this end.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ impl TcpStream {
         Ok(self.local.into())
     }
 
-    /// The other end, as this one sees it.
+    /// Returns the address and port of the other end, as this end sees them.
     ///
     /// # Errors
     ///
@@ -197,7 +197,7 @@ impl TcpStream {
         Ok(self.with(|conn| (conn.take_error(), false)).flatten())
     }
 
-    /// How the caller came to this server, and under which identity.
+    /// Returns how the caller came to this server, and under which identity.
     #[must_use]
     pub fn arrival(&self) -> Option<Arrival> {
         let remote: Ipv4Addr = *self.remote.ip();
@@ -214,8 +214,8 @@ impl TcpStream {
         })
     }
 
-    /// What the service answers to this caller by the rules of a resource; `None` if they let it
-    /// in.
+    /// Returns what the service answers to this caller by the rules of a resource; `None` if they
+    /// let it in.
     #[must_use]
     pub fn judge(&self, resource: ResourceId) -> Option<ServiceAnswer> {
         let arrival = self.arrival()?;
@@ -332,8 +332,8 @@ impl TcpStream {
         let stack = shared.stack(self.host.id())?;
         let (result, invalidated) = run(stack.conn(self.id)?);
         if invalidated {
-            stack.touch(self.id);
-            shared.touch(self.host.id());
+            stack.mark_dirty(self.id);
+            shared.schedule_now(self.host.id());
         }
         Some(result)
     }
@@ -398,6 +398,6 @@ impl Drop for TcpStream {
         if let Some(stack) = shared.stack(self.host.id()) {
             stack.release(self.id);
         }
-        shared.touch(self.host.id());
+        shared.schedule_now(self.host.id());
     }
 }

@@ -56,7 +56,7 @@ impl UdpSocket {
         Ok(())
     }
 
-    /// Where it is.
+    /// Returns the address and port of the socket.
     ///
     /// # Errors
     ///
@@ -65,11 +65,11 @@ impl UdpSocket {
         Ok(SocketAddrV4::new(self.host.address(), self.port).into())
     }
 
-    /// Whom it talks to.
+    /// Returns the remote to which [`connect`](Self::connect) bound the socket.
     ///
     /// # Errors
     ///
-    /// `NotConnected` if it talks to anybody.
+    /// `NotConnected` if the socket has no single remote.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.remote().map(SocketAddr::V4)
     }
@@ -96,7 +96,7 @@ impl UdpSocket {
         self.try_send(payload)
     }
 
-    /// As [`send`](Self::send).
+    /// Works as [`send`](Self::send).
     ///
     /// # Errors
     ///
@@ -105,7 +105,7 @@ impl UdpSocket {
         self.try_send_to(payload, self.remote()?.into())
     }
 
-    /// As [`send_to`](Self::send_to).
+    /// Works as [`send_to`](Self::send_to).
     ///
     /// # Errors
     ///
@@ -115,11 +115,11 @@ impl UdpSocket {
         let Some(mut shared) = self.host.live() else { return Ok(payload.len()) };
         let stack = shared.stack(self.host.id()).ok_or(ErrorKind::NetworkDown)?;
         let sent = stack.send_datagram(self.port, remote, payload)?;
-        shared.touch(self.host.id());
+        shared.schedule_now(self.host.id());
         Ok(sent)
     }
 
-    /// As [`send_to`](Self::send_to).
+    /// Works as [`send_to`](Self::send_to).
     pub fn poll_send_to(
         &self,
         _: &mut Context<'_>,
@@ -138,7 +138,7 @@ impl UdpSocket {
         poll_fn(|cx| self.poll_receive(Some(cx.waker()), buffer, false)).await
     }
 
-    /// As [`recv_from`](Self::recv_from), without the sender.
+    /// Works as [`recv_from`](Self::recv_from), without the sender.
     ///
     /// # Errors
     ///
@@ -147,7 +147,7 @@ impl UdpSocket {
         Ok(self.recv_from(buffer).await?.0)
     }
 
-    /// As [`recv_from`](Self::recv_from), without taking the datagram.
+    /// Works as [`recv_from`](Self::recv_from), without taking the datagram.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl UdpSocket {
         }
     }
 
-    /// As [`try_recv_from`](Self::try_recv_from), without the sender.
+    /// Works as [`try_recv_from`](Self::try_recv_from), without the sender.
     ///
     /// # Errors
     ///
@@ -177,7 +177,7 @@ impl UdpSocket {
         Ok(self.try_recv_from(buffer)?.0)
     }
 
-    /// As [`recv_from`](Self::recv_from).
+    /// Works as [`recv_from`](Self::recv_from).
     ///
     /// # Errors
     ///

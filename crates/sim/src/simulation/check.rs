@@ -24,12 +24,12 @@ pub fn check_deterministic(build: impl Fn() -> Sim) -> Result<(), SimError> {
     let longest = first.len().max(second.len());
     let differing = (0..longest).find(|&at| first.get(at) != second.get(at));
     let Some(at) = differing else { return result };
-    let told = |seen: Option<&super::recording::Seen>| {
+    let shown = |seen: Option<&super::recording::Seen>| {
         seen.map_or_else(|| "no packet".to_owned(), ToString::to_string)
     };
     Err(SimError::Diverged {
         number: at + 1,
-        first: told(first.get(at)),
-        second: told(second.get(at)),
+        first: shown(first.get(at)),
+        second: shown(second.get(at)),
     })
 }

@@ -122,7 +122,7 @@ impl Driver<'_> {
         loop {
             shared.world.set_now(now);
             let before = shared.world.packets();
-            shared.world.settle();
+            shared.world.run_due();
             if shared.world.packets() != before {
                 self.last_packet = now;
             }

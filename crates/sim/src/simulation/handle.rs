@@ -32,7 +32,7 @@ impl HostHandle {
         Self { shared, id, incarnation }
     }
 
-    /// The host whose code runs.
+    /// Returns the host whose code runs.
     ///
     /// # Errors
     ///
@@ -42,13 +42,13 @@ impl HostHandle {
         CURRENT.with_borrow(Clone::clone).ok_or_else(|| io::Error::other(text))
     }
 
-    /// Its name.
+    /// Returns the name of the host.
     #[must_use]
     pub fn name(&self) -> String {
         self.lock().name(self.id).to_owned()
     }
 
-    /// Its address.
+    /// Returns the address of the host.
     #[must_use]
     pub fn address(&self) -> Ipv4Addr {
         self.lock().address(self.id)

@@ -43,7 +43,8 @@ pub(super) struct Spot {
 }
 
 impl Place {
-    /// The place of that name in a network: a declared interface, a resource or a private endpoint.
+    /// Returns the place of that name in a network: a declared interface, a resource or a private
+    /// endpoint.
     #[must_use]
     pub fn named(network: &Network, name: &str) -> Option<Self> {
         let nic = network.nics().find(|(_, nic)| nic.name == name).map(|(id, _)| Self::Nic(id));

@@ -126,10 +126,10 @@ impl Shared {
         self.world.stack(station)
     }
 
-    /// Notes that a host has something to say.
-    pub(crate) fn touch(&mut self, id: usize) {
+    /// Schedules a host for now, since it may have something to send.
+    pub(crate) fn schedule_now(&mut self, id: usize) {
         if let Some(station) = self.station(id) {
-            self.world.touch(station);
+            self.world.schedule_now(station);
         }
     }
 

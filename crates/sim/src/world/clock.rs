@@ -15,17 +15,18 @@ use crate::{Answer, Call};
 const TICK: Duration = Duration::from_micros(1);
 
 impl World<'_> {
-    /// Lets everything happen up to `end`, which is then the time.
+    /// Runs all events up to `end`, at which the clock then stands.
     pub fn run_until(&mut self, end: Time) {
         self.run_while(end, |_| true);
     }
 
-    /// Lets things happen as long as `goes_on` says so, asked after each moment, and at most up to
-    /// `end`.
-    pub fn run_while(&mut self, end: Time, mut goes_on: impl FnMut(&Self) -> bool) {
+    /// Runs until `proceed` returns false or the clock reaches `end`.
+    ///
+    /// `proceed` is asked after every moment at which something happened.
+    pub fn run_while(&mut self, end: Time, mut proceed: impl FnMut(&Self) -> bool) {
         loop {
-            self.settle();
-            if !goes_on(self) {
+            self.run_due();
+            if !proceed(self) {
                 return;
             }
             match self.next_event() {
@@ -41,11 +42,12 @@ impl World<'_> {
         }
     }
 
-    /// Does all that can be done now; whether there was anything. All that have something to do
-    /// take turns in the order of their numbers: first what they sent enters, then what is for them
-    /// arrives.
-    pub(crate) fn settle(&mut self) -> bool {
-        let mut settled = false;
+    /// Runs all that is due now; returns whether anything was.
+    ///
+    /// Due stations take turns in the order of their numbers. First the packets that they sent
+    /// enter the data plane, then the packets for them arrive.
+    pub(crate) fn run_due(&mut self) -> bool {
+        let mut any_due = false;
         loop {
             if self.data_plane.poll_timeout().is_some_and(|due| due <= self.now) {
                 self.data_plane.handle_timeout(self.now);
@@ -53,9 +55,9 @@ impl World<'_> {
             }
             let mut due = self.due();
             if due.is_empty() {
-                return settled;
+                return any_due;
             }
-            settled = true;
+            any_due = true;
             for &id in &due {
                 self.take_up(id);
             }
@@ -72,8 +74,8 @@ impl World<'_> {
         core::iter::from_fn(|| self.agenda.pop(self.now)).map(StationId).collect()
     }
 
-    /// Notes that a station has something to do.
-    pub(crate) fn touch(&mut self, id: StationId) {
+    /// Schedules a station for now.
+    pub(crate) fn schedule_now(&mut self, id: StationId) {
         self.agenda.set(id.0, Some(self.now));
     }
 

@@ -32,7 +32,7 @@ impl FrontEnds {
         self.served.insert(name.to_owned(), served);
     }
 
-    /// Whether somebody answers at an edge: at a service, or at a private endpoint.
+    /// Returns whether somebody answers at an edge: at a service, or at a private endpoint.
     #[must_use]
     pub fn are_at(&self, snapshot: &Snapshot, edge: Edge) -> bool {
         self.served.values().any(|served| match edge {
@@ -44,14 +44,14 @@ impl FrontEnds {
         })
     }
 
-    /// The ports at which front ends listen.
+    /// Returns the ports at which front ends listen.
     #[must_use]
     pub fn ports(&self) -> BTreeSet<(u16, App)> {
         self.served.values().map(|served| (served.app.port(), served.app)).collect()
     }
 
-    /// What a front end says to a call: the name in the call says which resource is meant, its
-    /// rules say whether it may come in.
+    /// Returns what a front end says to a call: the name in the call says which resource is meant,
+    /// its rules say whether it may come in.
     #[must_use]
     pub fn answer(&self, snapshot: &Snapshot, edge: Edge, call: &Call) -> Answer {
         let client = *call.client.ip();
@@ -77,8 +77,8 @@ impl FrontEnds {
         });
         let judged = served.and_then(|served| {
             let access = snapshot.judge(served.resource, arrival)?;
-            let told = |refusal| snapshot.answer(served.resource, refusal, arrival);
-            Some(access.refusal().and_then(told))
+            let refused = |refusal| snapshot.answer(served.resource, refusal, arrival);
+            Some(access.refusal().and_then(refused))
         });
         match judged {
             Some(None) => Answer::allow(identity),

@@ -60,9 +60,9 @@ impl Journeys {
         let known = self.legs.get(&key).copied();
         // The same tuple from its origin is the same packet sent again, or a later connection: the
         // journey starts over.
-        let keeps = known.and_then(|at| self.journeys.get(at)).map(|journey| journey.hops.clone());
+        let hops = known.and_then(|at| self.journeys.get(at)).map(|journey| journey.hops.clone());
         let journey = Journey {
-            hops: keeps.unwrap_or_default(),
+            hops: hops.unwrap_or_default(),
             source: tuple.source,
             trace: trace.clone(),
             verdict: *verdict,

@@ -13,8 +13,8 @@ impl World<'_> {
     ) -> (Option<Trace>, Verdict, Bytes) {
         self.numbered += 1;
         let id = self.numbered;
-        let (edge, packet) = self.carry_back(edge, packet);
-        let opening = if self.keeps_history { opening(&packet) } else { None };
+        let (edge, packet) = self.unwrap_from_service(edge, packet);
+        let opening = if self.records_history { opening(&packet) } else { None };
         let trace =
             (explain || opening.is_some()).then(|| self.data_plane.trace(self.now, edge, &packet));
         // What its sender may not show by a public edge.
@@ -82,7 +82,7 @@ impl World<'_> {
                 self.closed.push(event);
             }
         }
-        if !self.keeps_history && !self.applying {
+        if !self.records_history && !self.applying {
             self.made.clear();
             self.closed.clear();
         }
@@ -90,7 +90,7 @@ impl World<'_> {
 
     /// Hands a packet to the link of whoever is at an edge.
     pub(super) fn deliver(&mut self, to: Edge, packet: Bytes) -> Option<StationId> {
-        let (to, packet) = self.carry_forth(to, packet)?;
+        let (to, packet) = self.wrap_for_service(to, packet)?;
         let Ok(headers) = Headers::parse(&packet) else { return None };
         let id = match (self.find(to, headers.destination), to) {
             (Some(id), _) => Some(id),
@@ -104,13 +104,13 @@ impl World<'_> {
             None => self.undelivered += 1,
         }
         if let Some(id) = id {
-            self.hurry(id);
+            self.schedule(id);
         }
         id
     }
 
     /// Notes that a packet is on its way to a station.
-    pub(super) fn hurry(&mut self, id: StationId) {
+    pub(super) fn schedule(&mut self, id: StationId) {
         let now = self.now;
         let next = self.stations.get_mut(id.0).and_then(|station| station.next_event(now));
         self.agenda.set(id.0, next.map(|next| next.max(now)));
@@ -132,8 +132,8 @@ impl World<'_> {
         })
     }
 
-    /// A packet as the far side finds it: through the tunnel, if the service has one.
-    pub(super) fn carry_forth(&mut self, to: Edge, packet: Bytes) -> Option<(Edge, Bytes)> {
+    /// Carries a packet through the tunnel to its service, if that has one.
+    pub(super) fn wrap_for_service(&mut self, to: Edge, packet: Bytes) -> Option<(Edge, Bytes)> {
         let Edge::Service { service, identity: Some(_) } = to else { return Some((to, packet)) };
         let Some(wire) = self.wires.get_mut(&service) else { return Some((to, packet)) };
         let taken = wire.forth(to, &packet);
@@ -143,9 +143,8 @@ impl World<'_> {
         taken.ok()
     }
 
-    /// A packet as the data plane finds it: through the tunnel, if the service that sends it has
-    /// one.
-    pub(super) fn carry_back(&mut self, edge: Edge, packet: Bytes) -> (Edge, Bytes) {
+    /// Carries a packet through the tunnel from its service, if that has one.
+    pub(super) fn unwrap_from_service(&mut self, edge: Edge, packet: Bytes) -> (Edge, Bytes) {
         let Edge::Service { service, identity: Some(identity) } = edge else {
             return (edge, packet);
         };

@@ -81,7 +81,7 @@ impl World<'_> {
         for (way, edge, packet) in core::mem::take(&mut station.held) {
             station.send(now, way, edge, packet);
         }
-        self.touch(id);
+        self.schedule_now(id);
     }
 
     /// Changes what both links of a station do.
@@ -100,7 +100,7 @@ impl World<'_> {
     /// Keeps no journeys and no list of what the data plane did, so that memory does not grow with
     /// time.
     pub(crate) fn forget_history(&mut self) {
-        self.keeps_history = false;
+        self.records_history = false;
     }
 
     /// Packets that the data plane has seen or made.
@@ -117,6 +117,6 @@ impl World<'_> {
         if let Some(station) = self.stations.get_mut(id.0) {
             station.body = body;
         }
-        self.touch(id);
+        self.schedule_now(id);
     }
 }

@@ -24,7 +24,7 @@ impl Wire {
         Self { service, settings, port: TunnelPort::new(service, settings), last: None }
     }
 
-    /// What the peer finds: from whom, by the bytes alone, and the packet.
+    /// Wraps a packet for the peer; returns the edge that the bytes alone show, and the packet.
     pub(super) fn forth(&mut self, to: Edge, packet: &[u8]) -> Result<(Edge, Bytes), TunnelDrop> {
         let mut wire = room_for(packet);
         let length = self.port.encapsulate(to, packet, &mut wire)?;

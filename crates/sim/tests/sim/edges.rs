@@ -1,4 +1,4 @@
-//! Every kind of place: who is seen as whom there.
+//! Every kind of place: the source address that a server sees there.
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -45,8 +45,8 @@ fn panic_of_socket_holder_ends_run() {
         sleep(5 * SECOND).await;
         Ok(())
     });
-    let told = "vm-a panicked at 4ms: a task that held one of its sockets";
-    assert_eq!(error.to_string(), told);
+    let expected = "vm-a panicked at 4ms: a task that held one of its sockets";
+    assert_eq!(error.to_string(), expected);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn foreign_task_has_no_host() {
 }
 
 #[test]
-fn spawned_task_keeps_its_host() -> Result<(), BoxError> {
+fn spawned_task_runs_on_its_host() -> Result<(), BoxError> {
     let azure = Azure::new();
     let vm = azure.vm(4);
     let mut sim = azure.sim();

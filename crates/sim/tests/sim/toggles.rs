@@ -21,10 +21,10 @@ fn both_ends_learn(loss: u16) -> Result<(), BoxError> {
     sim.set_links(LinkSettings { loss, ..LinkSettings::clean(5 * MILLISECOND) });
     let ended = Rc::new(Cell::new(0));
     // An end that is reset within its handshake is never accepted.
-    let (accepted, told) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
-    let counts = (Rc::clone(&accepted), Rc::clone(&told));
+    let (accepted, notified) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let counts = (Rc::clone(&accepted), Rc::clone(&notified));
     sim.host("stdata", place, move || {
-        let (accepted, told) = counts.clone();
+        let (accepted, notified) = counts.clone();
         async move {
             let listener = TcpListener::bind("0.0.0.0:80").await?;
             let (learnt, mut counted) = tokio::sync::mpsc::unbounded_channel();
@@ -43,7 +43,7 @@ fn both_ends_learn(loss: u16) -> Result<(), BoxError> {
             };
             let count = async {
                 while counted.recv().await.is_some() {
-                    told.set(told.get() + 1);
+                    notified.set(notified.get() + 1);
                 }
                 Ok(())
             };
@@ -84,7 +84,7 @@ fn both_ends_learn(loss: u16) -> Result<(), BoxError> {
     sim.run()?;
     assert!(ended.get() > TOGGLES / 2, "{loss}: {} ended", ended.get());
     assert!(accepted.get() > TOGGLES / 2, "{loss}: {} accepted", accepted.get());
-    assert_eq!(told.get(), accepted.get(), "{loss}");
+    assert_eq!(notified.get(), accepted.get(), "{loss}");
     Ok(())
 }
 

@@ -72,9 +72,9 @@ fn port_unreachable_refuses() -> Result<(), BoxError> {
         let socket = UdpSocket::bind("0.0.0.0:0").await?;
         socket.connect("db:9").await?;
         socket.send(b"?").await?;
-        let told = timeout(SECOND, socket.recv(&mut [0; 9])).await?;
-        assert_eq!(told.unwrap_err().kind(), ErrorKind::ConnectionRefused);
-        // A socket that talks to anybody is not told, as in Linux.
+        let received = timeout(SECOND, socket.recv(&mut [0; 9])).await?;
+        assert_eq!(received.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        // A socket that talks to anybody is not notified, as in Linux.
         let socket = UdpSocket::bind("0.0.0.0:0").await?;
         socket.send_to(b"?", "db:9").await?;
         assert!(timeout(SECOND, socket.recv(&mut [0; 9])).await.is_err());

@@ -181,7 +181,7 @@ impl Model {
         let edge = match of {
             Zone::Subnet(id) => {
                 self.network.subnet(id).ok()?;
-                route::host_in(&self.network, id, address)
+                address::host_in(&self.network, id, address)
             }
             Zone::Nic(id) => self.network.nic(id).ok().map(|_| Edge::Nic(id))?,
             Zone::Site(id) => self.network.site(id).ok().map(|_| Edge::Site(id))?,
@@ -228,7 +228,7 @@ impl Model {
     pub(super) fn judge_inbound(&self, flow: &Flow) -> Result<(Edge, AccessVerdict), Cause> {
         let address = *flow.external.ip();
         let [internal, _] = flow.edges;
-        if !route::is_ours(&self.network, address) {
+        if !address::is_ours(&self.network, address) {
             return Err(Cause::Withdrawn);
         }
         if let Some((id, nic)) = self.network.nics().find(|(_, nic)| nic.public == Some(address)) {
@@ -243,7 +243,7 @@ impl Model {
         let today = match internal {
             Edge::Subnet(id) => {
                 self.network.subnet(id).map_err(|_| Cause::Withdrawn)?;
-                route::host_in(&self.network, id, *flow.internal.ip())
+                address::host_in(&self.network, id, *flow.internal.ip())
             }
             Edge::Nic(id) => {
                 self.network.nic(id).map_err(|_| Cause::Withdrawn)?;

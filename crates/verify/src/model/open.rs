@@ -25,14 +25,14 @@ impl Model {
             Edge::Service { .. } | Edge::SameRegion { .. } | Edge::PrivateEndpoint(_)
         );
         if only_answers
-            || edge == Edge::Internet && route::is_ours(&self.network, *packet.destination.ip())
+            || edge == Edge::Internet && address::is_ours(&self.network, *packet.destination.ip())
         {
             return self.uninvited(entered, packet);
         }
         self.guard(edge, RuleDirection::Outbound, packet)?;
         let to_platform =
             self.subnet_of(edge).is_some() && route::is_platform(*packet.destination.ip());
-        if !to_platform && !route::is_host(*packet.destination.ip()) {
+        if !to_platform && !address::is_host(*packet.destination.ip()) {
             return drop(DropReason::MartianDestination);
         }
         let path = self.path(edge, packet).map_err(no_path)?;

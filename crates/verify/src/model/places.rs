@@ -18,10 +18,10 @@ impl Model {
         let (resolved, may_send) = match edge {
             Edge::Subnet(id) => {
                 let subnet = net.subnet(id).map_err(|_| unknown)?;
-                let host = route::host_in(net, id, source);
+                let host = address::host_in(net, id, source);
                 // Only a private endpoint sends from its address.
                 let is_free =
-                    !matches!(host, Edge::PrivateEndpoint(_)) && !route::is_kept(subnet, source);
+                    !matches!(host, Edge::PrivateEndpoint(_)) && !address::is_kept(subnet, source);
                 let may_send = is_free && subnet.prefix.contains(&source);
                 if may_send && route::is_deallocated(net, host) {
                     return drop(DropReason::NoSuchHost);
@@ -33,7 +33,7 @@ impl Model {
                 if nic.deallocated && (nic.ip_forwarding || nic.address == source) {
                     return drop(DropReason::NoSuchHost);
                 }
-                if nic.ip_forwarding && !route::is_host(source) {
+                if nic.ip_forwarding && !address::is_host(source) {
                     return drop(DropReason::MartianSource);
                 }
                 (edge, nic.ip_forwarding || nic.address == source)
@@ -46,8 +46,8 @@ impl Model {
                 let endpoint = net.private_endpoint(id).map_err(|_| unknown)?;
                 (edge, endpoint.address == source)
             }
-            Edge::Internet if !route::is_host(source) => return drop(DropReason::MartianSource),
-            Edge::Internet => (edge, route::is_public(source) && !route::is_ours(net, source)),
+            Edge::Internet if !address::is_host(source) => return drop(DropReason::MartianSource),
+            Edge::Internet => (edge, address::is_public(source) && !address::is_ours(net, source)),
             Edge::Platform(_) if !route::is_platform(source) => (edge, false),
             Edge::Platform(id) => {
                 net.subnet(id).map_err(|_| unknown)?;

@@ -168,7 +168,7 @@ impl Names<'_> {
     /// Returns whether an address is in `Internet`: public and not in that space, including Azure's
     /// own addresses (P-12).
     fn is_internet(&self, at: Ipv4Addr) -> bool {
-        route::is_public(at) && at != HOST && !self.is_in_space(at)
+        address::is_public(at) && at != HOST && !self.is_in_space(at)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use vnetem_nat::IdleMinutes;
 use vnetem_packet::VnetId;
@@ -217,6 +218,7 @@ fn runs(address: Ipv4Addr, eights: &[usize]) -> Vec<PortBlock> {
     .collect()
 }
 
+/// Edits of load balancers.
 impl Network {
     /// Makes a load balancer with public addresses, the default outbound rule and no members.
     ///
@@ -250,8 +252,8 @@ impl Network {
             inbound: BTreeSet::new(),
             members: BTreeMap::new(),
         };
-        self.balancers.insert(id, balancer);
-        self.dirty.vnets.insert(vnet);
+        self.balancers.insert(id, Arc::new(balancer));
+        self.dirty.hosts.add(vnet);
         Ok(id)
     }
 
@@ -269,7 +271,7 @@ impl Network {
         let (frontends, vnet) = (balancer.frontends.clone(), balancer.vnet);
         self.release_public(&frontends);
         self.balancers.remove(&id);
-        self.dirty.vnets.insert(vnet);
+        self.dirty.hosts.add(vnet);
         Ok(())
     }
 
@@ -332,17 +334,19 @@ impl Network {
             let kind = "nic of the load balancer's network";
             return Err(EditError::Unknown { kind, name: member.name.clone() });
         }
-        let elsewhere = self.balancers.iter().find(|(_, it)| it.members.contains_key(&nic));
-        match elsewhere {
-            Some((other, _)) if *other == id => return Ok(()),
-            Some((_, other)) => {
+        match self.index.balancers.get(&nic) {
+            Some(other) if *other == id => return Ok(()),
+            Some(other) => {
+                let other = self.load_balancer(*other)?;
                 return Err(EditError::InUse { name, by: format!("load balancer {}", other.name) });
             }
             None => {}
         }
         self.edit_balancer(id, |balancer| {
             balancer.members.insert(nic, Vec::new());
-        })
+        })?;
+        self.index.balancers.insert(nic, id);
+        Ok(())
     }
 
     /// Takes an interface out of the pool of a load balancer, and ends its flows. If it is no
@@ -355,7 +359,11 @@ impl Network {
         self.nic(nic)?;
         self.edit_balancer(id, |balancer| {
             balancer.members.remove(&nic);
-        })
+        })?;
+        if self.index.balancers.get(&nic) == Some(&id) {
+            self.index.balancers.remove(&nic);
+        }
+        Ok(())
     }
 
     /// Notes that a load-balancing or inbound rule listens on a port of one of the addresses.
@@ -388,12 +396,17 @@ impl Network {
     /// It does not exist.
     pub fn load_balancer(&self, id: LoadBalancerId) -> Result<&LoadBalancer, EditError> {
         let unknown = || EditError::Unknown { kind: "load balancer", name: id.to_string() };
-        self.balancers.get(&id).ok_or_else(unknown)
+        self.balancers.get(&id).map(AsRef::as_ref).ok_or_else(unknown)
     }
 
     /// Iterates over all load balancers, by number.
     pub fn load_balancers(&self) -> impl Iterator<Item = (LoadBalancerId, &LoadBalancer)> {
-        self.balancers.iter().map(|(&id, balancer)| (id, balancer))
+        self.balancers.iter().map(|(&id, balancer)| (id, &**balancer))
+    }
+
+    /// Returns the load balancer in whose pool an interface is.
+    pub(super) fn balancer_of(&self, member: NicId) -> Option<&LoadBalancer> {
+        self.load_balancer(*self.index.balancers.get(&member)?).ok()
     }
 
     fn edit_balancer(
@@ -401,11 +414,16 @@ impl Network {
         id: LoadBalancerId,
         edit: impl FnOnce(&mut LoadBalancer),
     ) -> Result<(), EditError> {
-        let mut draft = self.load_balancer(id)?.clone();
+        let before = self.load_balancer(id)?;
+        let mut draft = before.clone();
         edit(&mut draft);
         draft.arrange()?;
-        self.dirty.vnets.insert(draft.vnet);
-        self.balancers.insert(id, draft);
+        let members = before.members.keys().chain(draft.members.keys());
+        let (members, vnet): (Vec<_>, _) = (members.copied().collect(), draft.vnet);
+        members.into_iter().for_each(|nic| self.mark_nic(nic, vnet));
+        draft.frontends.iter().for_each(|address| self.dirty.public.add(*address));
+        self.dirty.hosts.add(vnet);
+        self.balancers.insert(id, Arc::new(draft));
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
+use std::sync::{Arc, OnceLock};
 
 use ipnet::Ipv4Net;
 use vnetem_authz::DenyMode;
@@ -176,7 +177,7 @@ impl Network {
     ///
     /// It does not exist.
     pub fn vnet(&self, id: VnetId) -> Result<&Vnet, EditError> {
-        self.vnets.get(&id).ok_or_else(|| unknown("vnet", id))
+        self.vnets.get(&id).map(AsRef::as_ref).ok_or_else(|| unknown("vnet", id))
     }
 
     /// Returns a subnet.
@@ -185,7 +186,7 @@ impl Network {
     ///
     /// It does not exist.
     pub fn subnet(&self, id: SubnetId) -> Result<&Subnet, EditError> {
-        self.subnets.get(&id).ok_or_else(|| unknown("subnet", id))
+        self.subnets.get(&id).map(AsRef::as_ref).ok_or_else(|| unknown("subnet", id))
     }
 
     /// Returns a network interface.
@@ -194,7 +195,7 @@ impl Network {
     ///
     /// It does not exist.
     pub fn nic(&self, id: NicId) -> Result<&Nic, EditError> {
-        self.nics.get(&id).ok_or_else(|| unknown("nic", id))
+        self.nics.get(&id).map(AsRef::as_ref).ok_or_else(|| unknown("nic", id))
     }
 
     /// Returns an on-premises site.
@@ -203,7 +204,7 @@ impl Network {
     ///
     /// It does not exist.
     pub fn site(&self, id: SiteId) -> Result<&Site, EditError> {
-        self.sites.get(&id).ok_or_else(|| unknown("site", id))
+        self.sites.get(&id).map(AsRef::as_ref).ok_or_else(|| unknown("site", id))
     }
 
     /// Returns a service.
@@ -221,37 +222,37 @@ impl Network {
     ///
     /// It does not exist.
     pub fn resource(&self, id: ResourceId) -> Result<&Resource, EditError> {
-        self.resources.get(&id).ok_or_else(|| unknown("resource", id))
+        self.resources.get(&id).map(AsRef::as_ref).ok_or_else(|| unknown("resource", id))
     }
 
     /// Iterates over all virtual networks, by number.
     pub fn vnets(&self) -> impl Iterator<Item = (VnetId, &Vnet)> {
-        self.vnets.iter().map(|(&id, vnet)| (id, vnet))
+        self.vnets.iter().map(|(&id, vnet)| (id, &**vnet))
     }
 
     /// Iterates over all subnets, by number.
     pub fn subnets(&self) -> impl Iterator<Item = (SubnetId, &Subnet)> {
-        self.subnets.iter().map(|(&id, subnet)| (id, subnet))
+        self.subnets.iter().map(|(&id, subnet)| (id, &**subnet))
     }
 
     /// Iterates over all network interfaces, by number.
     pub fn nics(&self) -> impl Iterator<Item = (NicId, &Nic)> {
-        self.nics.iter().map(|(&id, nic)| (id, nic))
+        self.nics.iter().map(|(&id, nic)| (id, &**nic))
     }
 
     /// Iterates over all on-premises sites, by number.
     pub fn sites(&self) -> impl Iterator<Item = (SiteId, &Site)> {
-        self.sites.iter().map(|(&id, site)| (id, site))
+        self.sites.iter().map(|(&id, site)| (id, &**site))
     }
 
     /// Iterates over all services, by number.
     pub fn services(&self) -> impl Iterator<Item = (ServiceId, &Service)> {
-        (0..).map(ServiceId).zip(&self.services)
+        (0..).map(ServiceId).zip(self.services.iter())
     }
 
     /// Iterates over all resources, by number.
     pub fn resources(&self) -> impl Iterator<Item = (ResourceId, &Resource)> {
-        self.resources.iter().map(|(&id, resource)| (id, resource))
+        self.resources.iter().map(|(&id, resource)| (id, &**resource))
     }
 
     /// Returns how equal prefixes of a user route and an endpoint are decided (C-01).
@@ -266,22 +267,10 @@ impl Network {
         self.deny_mode
     }
 
-    /// Returns the virtual network with a name.
-    #[must_use]
-    pub fn vnet_named(&self, name: &str) -> Option<VnetId> {
-        self.vnets().find(|(_, vnet)| vnet.name == name).map(|(id, _)| id)
-    }
-
     /// Returns the service with a name, its own or a further one.
     #[must_use]
     pub fn service_named(&self, name: &str) -> Option<ServiceId> {
         self.services().find(|(_, service)| service.is_named(name)).map(|(id, _)| id)
-    }
-
-    /// Returns the resource with a name.
-    #[must_use]
-    pub fn resource_named(&self, name: &str) -> Option<ResourceId> {
-        self.resources().find(|(_, resource)| resource.name == name).map(|(id, _)| id)
     }
 }
 
@@ -313,13 +302,18 @@ impl Network {
 
     pub(super) fn take_public(&mut self, addresses: &[Ipv4Addr], owner: PublicOwner) {
         for &address in addresses {
-            self.public.entry(address).or_insert((owner, 0)).1 += 1;
+            match self.public.value_mut(&address) {
+                Some((_, uses)) => *uses += 1,
+                None => _ = self.public.insert(address, (owner, 1)),
+            }
+            self.dirty.public.add(address);
         }
     }
 
     pub(super) fn release_public(&mut self, addresses: &[Ipv4Addr]) {
         for address in addresses {
-            if let Some((_, uses)) = self.public.get_mut(address) {
+            self.dirty.public.add(*address);
+            if let Some((_, uses)) = self.public.value_mut(address) {
                 *uses -= 1;
                 if *uses == 0 {
                     self.public.remove(address);
@@ -366,10 +360,12 @@ impl Network {
     }
 
     pub(super) fn index_service_prefixes(&mut self, id: ServiceId) {
-        self.service_prefixes.retain(|_, (_, service)| *service != id);
+        self.index.meanings = OnceLock::new();
+        let all = Arc::make_mut(&mut self.service_prefixes);
+        all.retain(|_, (_, service)| *service != id);
         if let Some(service) = self.services.get(usize::from(id.0)) {
             for &prefix in &service.prefixes {
-                self.service_prefixes.insert(prefix.network(), (prefix, id));
+                all.insert(prefix.network(), (prefix, id));
             }
         }
     }

@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use core::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
-use vnetem_nat::{Generation, IdleMinutes, PoolRules, RevalidationKey, Tenant, TimerProfile};
+use vnetem_nat::{Generation, IdleMinutes, PoolRules, RevalidationKey, TimerProfile};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use super::check::PublicOwner;
 use super::compile_routes::Winners;
 use super::services::region_key;
-use super::{Endpoint, LoadBalancer, Network, Outbound, Resource, RouteTable, Scope, Subnet, Vnet};
+use super::{Endpoint, Network, Nic, Outbound, RouteTable, Scope, Subnet, Vnet};
+use crate::shared::Set;
 use crate::snapshot::ranges::is_somebodys;
 use crate::snapshot::tenant::{tenant_of_site, tenant_of_vnet};
 use crate::snapshot::{
-    EndpointView, Invalidated, Method, NicView, OutboundView, PlaceView, PortPool, ResourceMap,
-    ResourceView, RolloutStateView, ServiceMap, SiteView, SubnetView, Translator, VnetView,
+    EndpointView, Invalidated, Method, NicView, OutboundView, PlaceView, PortPool, ResourceView,
+    RolloutStateView, ServiceMap, Services, SiteView, SubnetView, Translator, VnetView,
 };
 use crate::{NicId, Snapshot};
 
@@ -31,124 +31,146 @@ const ALL_PORTS: (u16, u16) = (0, u16::MAX);
 /// Compiled tables by their input, so that equal tables are shared.
 type Shared<'a> = BTreeMap<(VnetId, &'a RouteTable), Winners>;
 
+/// What a commit invalidates.
+#[derive(Debug, Default)]
+pub(super) struct Invalidation {
+    pub(super) keys: BTreeSet<RevalidationKey>,
+    /// For every place: the keys of these services, or of everything else.
+    pub(super) everywhere: Services,
+    /// Networks whose subnets answer callers differently.
+    pub(super) callers: BTreeSet<VnetId>,
+}
+
 impl Network {
     pub(super) fn compile(&self, generation: Generation) -> Snapshot {
         let old = &*self.compiled;
-        let mut invalidated = BTreeSet::new();
+        let mut invalidation = Invalidation::default();
         let mut snapshot = Snapshot {
             generation,
             lineage: old.lineage.next(generation),
             tie_policy: self.tie_policy,
             deny_mode: self.deny_mode,
+            vnet_by_subnet: self.vnet_by_subnet.clone(),
+            hosts: self.hosts.clone(),
+            tenants: self.index.tenants.clone(),
+            clamps: self.index.clamping > 0,
             ..old.clone()
         };
-        if self.dirty.services {
+        if !self.dirty.services.is_empty() {
             snapshot.services = Arc::new(self.compile_services());
-            self.invalidate_services(old, &snapshot, &mut invalidated);
+            self.invalidate_services(old, &snapshot, &mut invalidation);
         }
-        if self.dirty.resources {
-            self.invalidate_resources(old, &mut invalidated);
-            snapshot.resources = Arc::new(self.compile_resources());
+        self.compile_resources(old, &mut snapshot, &mut invalidation);
+        for &id in self.dirty.vnets.keys() {
+            let view = self.vnets.get(&id).map(|vnet| Arc::new(self.compile_vnet(id, vnet)));
+            snapshot.vnets.set(id.0, view);
         }
-        for &id in &self.dirty.vnets {
-            match self.vnets.get(&id) {
-                Some(vnet) => snapshot.vnets.insert(id, Arc::new(self.compile_vnet(id, vnet))),
-                None => snapshot.vnets.remove(&id),
-            };
+        for &id in self.dirty.nics.keys() {
+            let view = self.nics.get(&id).map(|nic| Arc::new(self.compile_nic(id, nic)));
+            snapshot.nics.set(id.0, view);
         }
-        if !self.dirty.vnets.is_empty() {
-            snapshot.vnet_by_subnet = Arc::new(self.vnet_by_subnet.clone());
-            snapshot.nics = Arc::new(self.compile_nics());
-            snapshot.private = Arc::new(self.compile_private());
+        for &id in self.dirty.private.keys() {
+            let view = self.private_endpoint(id).map(|it| Arc::new(self.compile_private(it)));
+            snapshot.private.set(id, view.ok());
         }
-        let is_subnet = |number: &u32| self.subnets.contains_key(&SubnetId(*number));
-        if !self.dirty.vnets.is_empty() || !self.dirty.places.iter().all(is_subnet) {
-            let tenants = self.tenants();
-            if *snapshot.tenants != tenants {
-                snapshot.tenants = Arc::new(tenants);
-            }
+        let tables = self.compile_places(old, &mut snapshot, &mut invalidation);
+        snapshot.guards = self.compile_guards(old, &tables);
+        snapshot.policies = self.compile_policies(old, &mut invalidation.keys);
+        self.compile_public(&mut snapshot);
+        if self.dirty.policies {
+            invalidation.everywhere = Services::ALL;
         }
-        self.compile_places(old, &mut snapshot, &mut invalidated);
-        snapshot.guards = self.compile_guards(old);
-        snapshot.policies = self.compile_policies(old, &mut invalidated);
-        if !self.dirty.places.is_empty() || !self.dirty.vnets.is_empty() {
-            snapshot.public = Arc::new(self.compile_public());
-            let ends = (snapshot.public.first_key_value(), snapshot.public.last_key_value());
-            snapshot.public_bounds = ends.0.zip(ends.1).map(|((low, _), (high, _))| (*low, *high));
-            snapshot.ingress_table.set_internet(snapshot.public_bounds);
-            snapshot.clamps = self.subnets.values().any(|subnet| match &subnet.outbound {
-                Outbound::Pool { rules, .. } => rules.segment_size.is_some(),
-                _ => false,
-            });
-        }
-        let invalidated = if self.dirty.policies {
-            Invalidated::Everything
-        } else {
-            Invalidated::Cells(invalidated.into_iter().collect())
+        let invalidated = Invalidated {
+            keys: invalidation.keys.into_iter().collect(),
+            everywhere: invalidation.everywhere,
         };
         snapshot.log = Arc::new(old.log.with(generation, invalidated));
         snapshot
     }
 
+    /// Compiles places again, and returns the subnets whose route tables were.
     fn compile_places(
         &self,
         old: &Snapshot,
         new: &mut Snapshot,
-        invalidated: &mut BTreeSet<RevalidationKey>,
-    ) {
+        invalidation: &mut Invalidation,
+    ) -> BTreeSet<u32> {
         // A change of a virtual network concerns its subnets, those of its peers, and the sites
-        // that are connected to it.
-        let mut near: BTreeSet<VnetId> = self.dirty.vnets.clone();
-        let mut places = self.dirty.places.clone();
-        for id in &self.dirty.vnets {
-            if let Some(vnet) = self.vnets.get(id) {
-                near.extend(&vnet.peers);
-                places.extend(vnet.gateways.keys().map(|site| site.0));
+        // that are connected to it. The change of a host concerns only flows there.
+        let mut places: BTreeSet<u32> = self.dirty.places.keys().copied().collect();
+        let mut tables: BTreeSet<u32> = self.dirty.tables.keys().copied().collect();
+        let mut delivered = BTreeSet::new();
+        for (number, is_subnet) in self.places_near(&self.dirty.vnets) {
+            places.insert(number);
+            delivered.insert(number);
+            if is_subnet {
+                tables.insert(number);
             }
         }
-        if !near.is_empty() {
-            let subnets = self.subnets.iter().filter(|(_, subnet)| near.contains(&subnet.vnet));
-            places.extend(subnets.map(|(id, _)| id.0));
+        delivered.extend(self.places_near(&self.dirty.hosts).map(|(number, _)| number));
+        for id in self.dirty.nics.keys() {
+            let before = old.nic(*id).map(|nic| nic.subnet);
+            places.extend(self.nics.get(id).map(|nic| nic.subnet).or(before).map(|it| it.0));
         }
-        if self.dirty.services {
-            // Regions are numbered again with the services.
+        if old.services.region_keys != new.services.region_keys {
+            // Regions are numbered again.
             places.extend(self.subnets.keys().map(|id| id.0));
         }
-        new.places.resize(self.next_place as usize + 1, None);
-        new.ingress_table.resize(new.places.len());
         let mut shared = Shared::new();
-        for number in places {
-            let view = self.compile_place(number, &new.services, &mut shared);
+        for &number in &places {
             let before = old.place(number);
+            let standing = match before {
+                Some(PlaceView::Subnet(view)) if !tables.contains(&number) => Some(&**view),
+                _ => None,
+            };
+            let view = self.compile_place(number, standing, &new.services, &mut shared);
             if let Some(before) = before {
-                let delivery = match before {
-                    PlaceView::Subnet(view) => near.contains(&view.vnet),
-                    PlaceView::Site(_) => !self.dirty.vnets.is_empty(),
-                };
-                self.invalidate_place(number, before, view.as_ref(), delivery, invalidated);
+                let delivery = delivered.contains(&number);
+                self.invalidate_place(number, before, view.as_ref(), delivery, invalidation);
             }
             new.ingress_table.set(number, view.as_ref());
-            if let Some(slot) = new.places.get_mut(number as usize) {
-                *slot = view;
+            new.places.set(number, view);
+        }
+        for &number in delivered.difference(&places) {
+            if let Some(view) = old.place(number) {
+                self.invalidate_place(number, view, Some(view), true, invalidation);
             }
         }
+        for vnet in core::mem::take(&mut invalidation.callers) {
+            self.invalidate_callers(vnet, &mut invalidation.keys);
+        }
+        tables
+    }
+
+    /// Lists the subnets of some networks and of their peers, and the sites that are connected to
+    /// them. Says of each whether it is a subnet.
+    fn places_near(&self, vnets: &Set<VnetId>) -> impl Iterator<Item = (u32, bool)> {
+        let mut near: BTreeSet<VnetId> = vnets.keys().copied().collect();
+        let mut sites = BTreeSet::new();
+        for vnet in vnets.keys().filter_map(|id| self.vnets.get(id)) {
+            near.extend(&vnet.peers);
+            sites.extend(vnet.gateways.keys().map(|site| site.0));
+        }
+        let subnets = near.into_iter().flat_map(|id| self.subnets_in(id));
+        subnets.map(|(id, _)| (id.0, true)).chain(sites.into_iter().map(|number| (number, false)))
     }
 
     fn compile_place<'a>(
         &'a self,
         number: u32,
+        standing: Option<&SubnetView>,
         services: &ServiceMap,
         shared: &mut Shared<'a>,
     ) -> Option<PlaceView> {
         if let Some(subnet) = self.subnets.get(&SubnetId(number)) {
-            let view = self.compile_subnet(SubnetId(number), subnet, services, shared)?;
+            let id = SubnetId(number);
+            let view = self.compile_subnet(id, subnet, standing, services, shared)?;
             return Some(PlaceView::Subnet(Arc::new(view)));
         }
         let id = SiteId(number);
         let site = self.sites.get(&id)?;
-        let connected = self.vnets.iter().filter(|(_, vnet)| vnet.gateways.contains_key(&id));
-        let ranges =
-            connected.flat_map(|(&id, vnet)| vnet.ranges.iter().map(move |&net| (net, id)));
+        let connected = self.connected_to(id).filter_map(|id| Some((id, self.vnets.get(&id)?)));
+        let ranges = connected.flat_map(|(id, vnet)| vnet.ranges.iter().map(move |&net| (net, id)));
         Some(PlaceView::Site(Arc::new(SiteView {
             id,
             name: site.name.clone(),
@@ -163,14 +185,18 @@ impl Network {
         &'a self,
         id: SubnetId,
         subnet: &'a Subnet,
+        standing: Option<&SubnetView>,
         services: &ServiceMap,
         shared: &mut Shared<'a>,
     ) -> Option<SubnetView> {
         let vnet = self.vnets.get(&subnet.vnet)?;
-        let (routes, overridden) = shared
-            .entry((subnet.vnet, &subnet.table))
-            .or_insert_with_key(|(_, table)| self.compile_routes(subnet.vnet, vnet, table))
-            .clone();
+        let (routes, overridden) = match standing {
+            Some(view) => (view.routes.clone(), Arc::clone(&view.overridden)),
+            None => shared
+                .entry((subnet.vnet, &subnet.table))
+                .or_insert_with_key(|(_, table)| self.compile_routes(subnet.vnet, vnet, table))
+                .clone(),
+        };
         let regions_of = |scope: &Scope| match scope {
             Scope::Worldwide => None,
             Scope::Regions(names) => {
@@ -204,8 +230,8 @@ impl Network {
             name: subnet.name.clone(),
             vnet: subnet.vnet,
             prefix: subnet.prefix,
-            nics: self.nics_in(subnet.vnet, subnet.prefix),
-            private: self.private_endpoints_of(id).map(|endpoint| endpoint.address).collect(),
+            has_nics: self.nics_in(subnet.vnet, subnet.prefix).next().is_some(),
+            has_private: self.private_between(subnet.vnet, subnet.prefix).next().is_some(),
             overridden,
             routes,
             endpoints: endpoints.collect(),
@@ -218,13 +244,12 @@ impl Network {
     }
 
     fn compile_vnet(&self, id: VnetId, vnet: &Vnet) -> VnetView {
-        let subnets = self.subnets.iter().filter(|(_, subnet)| subnet.vnet == id);
         let sites = vnet.gateways.keys().filter_map(|site| self.sites.get(site));
         let announced = vnet.gateways.values().flat_map(|gateway| &gateway.announced);
         VnetView {
             name: vnet.name.clone(),
             ranges: vnet.ranges.clone(),
-            subnets: subnets.map(|(&id, subnet)| (subnet.prefix, id)).collect(),
+            subnets: self.subnets_in(id).map(|(id, subnet)| (subnet.prefix, id)).collect(),
             peers: vnet.peers.iter().copied().collect(),
             sites: vnet.gateways.keys().copied().collect(),
             learned: sites
@@ -233,41 +258,26 @@ impl Network {
                 .filter(|prefix| is_somebodys(prefix))
                 .copied()
                 .collect(),
-            nics: self.nics_in(id, Ipv4Net::default()),
             private: self.private_in(id).map(|(id, endpoint)| (endpoint.address, id)).collect(),
         }
     }
 
-    /// Returns the declared interfaces of a network that lie in a range, by address.
-    fn nics_in(&self, vnet: VnetId, range: Ipv4Net) -> Vec<(Ipv4Addr, NicId)> {
-        let hosts = self.hosts.range((vnet, range.network())..=(vnet, range.broadcast()));
-        hosts.map(|(&(_, address), &nic)| (address, nic)).collect()
-    }
-
-    fn compile_nics(&self) -> Vec<Option<NicView>> {
-        let mut views = vec![None; self.next_nic as usize + 1];
-        for (&NicId(id), nic) in &self.nics {
-            if let Some(slot) = views.get_mut(id as usize) {
-                *slot = Some(NicView {
-                    name: nic.name.clone(),
-                    subnet: nic.subnet,
-                    address: nic.address,
-                    ip_forwarding: nic.ip_forwarding,
-                    instance: nic.public.map(|address| {
-                        single(Method::Instance, &[address], ALL_PORTS).idling(nic.idle)
-                    }),
-                    balanced: self.compile_balanced(NicId(id)),
-                    frontends: self
-                        .balancer_of(NicId(id))
-                        .map_or_else(Vec::new, |balancer| balancer.frontends.clone()),
-                    kept: nic
-                        .kept
-                        .map(|address| single(Method::Default, &[address], GATEWAY_PORTS)),
-                    deallocated: nic.deallocated,
-                });
-            }
+    fn compile_nic(&self, id: NicId, nic: &Nic) -> NicView {
+        NicView {
+            name: nic.name.clone(),
+            subnet: nic.subnet,
+            address: nic.address,
+            ip_forwarding: nic.ip_forwarding,
+            instance: nic
+                .public
+                .map(|address| single(Method::Instance, &[address], ALL_PORTS).idling(nic.idle)),
+            balanced: self.compile_balanced(id),
+            frontends: self
+                .balancer_of(id)
+                .map_or_else(Vec::new, |balancer| balancer.frontends.clone()),
+            kept: nic.kept.map(|address| single(Method::Default, &[address], GATEWAY_PORTS)),
+            deallocated: nic.deallocated,
         }
-        views
     }
 
     fn compile_services(&self) -> ServiceMap {
@@ -298,20 +308,33 @@ impl Network {
         }
     }
 
-    fn compile_resources(&self) -> ResourceMap {
-        let mut map = ResourceMap::default();
-        for (&id, resource) in &self.resources {
-            for address in resource.addresses() {
-                map.by_address.entry(address).or_default().push(id);
-            }
-            let Resource { name, service, secondary, path, rules, .. } = resource.clone();
-            map.by_id.insert(id, ResourceView { name, service, secondary, path, rules });
+    /// Compiles the resources that have changed. Flows to a service are revalidated if the rules of
+    /// one have.
+    fn compile_resources(
+        &self,
+        old: &Snapshot,
+        new: &mut Snapshot,
+        invalidation: &mut Invalidation,
+    ) {
+        if self.dirty.resources.is_empty() {
+            return;
         }
-        map
-    }
-
-    fn balancer_of(&self, member: NicId) -> Option<&LoadBalancer> {
-        self.balancers.values().find(|balancer| balancer.members.contains_key(&member))
+        let map = Arc::make_mut(&mut new.resources);
+        for &id in self.dirty.resources.keys() {
+            let before = old.resources.by_id.get(&id);
+            let after = self.resources.get(&id).map(|it| Arc::new(ResourceView::of(it)));
+            if before.map(|view| view.said()) != after.as_ref().map(|view| view.said()) {
+                let services = before.into_iter().chain(&after).map(|view| view.service);
+                services.for_each(|service| invalidation.everywhere.add(Some(service)));
+            }
+            for address in before.into_iter().flat_map(|view| view.addresses()) {
+                map.answers(address, id, false);
+            }
+            for address in after.iter().flat_map(|view| view.addresses()) {
+                map.answers(address, id, true);
+            }
+            map.by_id.set(id, after);
+        }
     }
 
     /// Returns the ports of a member of a load balancer's pool (N-25).
@@ -329,66 +352,53 @@ impl Network {
         Some(OutboundView { method, pools, rules })
     }
 
-    fn compile_public(&self) -> BTreeMap<Ipv4Addr, Translator> {
-        let mut public: BTreeMap<_, _> =
-            self.public.keys().map(|&address| (address, Translator::default())).collect();
-        for subnet in self.subnets.values() {
-            if let Outbound::NatGateway(addresses) = &subnet.outbound {
-                for address in addresses {
-                    public.insert(*address, Translator { resets: true, ..Translator::default() });
+    /// Compiles the public addresses that have changed.
+    fn compile_public(&self, snapshot: &mut Snapshot) {
+        for &address in self.dirty.public.keys() {
+            let owner = self.public.get(&address);
+            let view = owner.map(|(owner, _)| self.compile_translator(address, *owner));
+            snapshot.public.set(address, view);
+        }
+        let public = &snapshot.public;
+        let bounds = public.first_key().copied().zip(public.last_key().copied());
+        snapshot.public_bounds = bounds;
+        snapshot.ingress_table.set_internet(bounds);
+    }
+
+    fn compile_translator(&self, address: Ipv4Addr, owner: PublicOwner) -> Translator {
+        let mut translator = Translator::default();
+        match owner {
+            PublicOwner::Vnet(id) => {
+                translator.tenant = tenant_of_vnet(id);
+                let users = (address, SubnetId(0))..=(address, SubnetId(u32::MAX));
+                let users = self.index.outbound.range(users).map(|(&(_, subnet), ())| subnet);
+                for subnet in users.filter_map(|subnet| self.subnets.get(&subnet)) {
+                    match &subnet.outbound {
+                        Outbound::NatGateway(_) => translator.resets = true,
+                        // Of several pools that share an address the longest wait counts.
+                        Outbound::Pool { rules, .. } => {
+                            translator.unsolicited_syn =
+                                translator.unsolicited_syn.max(rules.unsolicited_syn);
+                        }
+                        Outbound::Private | Outbound::Default(_) => {}
+                    }
+                }
+            }
+            PublicOwner::Site(id) => translator.tenant = tenant_of_site(id),
+            PublicOwner::Nic(id) => {
+                let subnet = self.nics.get(&id).and_then(|nic| self.subnets.get(&nic.subnet));
+                let vnet = subnet.map(|subnet| tenant_of_vnet(subnet.vnet));
+                translator.tenant = vnet.unwrap_or_default();
+                translator.instance = Some(id);
+            }
+            PublicOwner::LoadBalancer(id) => {
+                if let Some(balancer) = self.balancers.get(&id) {
+                    translator.tenant = tenant_of_vnet(balancer.vnet);
+                    translator.resets_when_idle = balancer.rule.resets;
                 }
             }
         }
-        for balancer in self.balancers.values().filter(|balancer| balancer.rule.resets) {
-            for address in &balancer.frontends {
-                let silent = Translator::default();
-                public.insert(*address, Translator { resets_when_idle: true, ..silent });
-            }
-        }
-        for subnet in self.subnets.values() {
-            let Outbound::Pool { addresses, rules, .. } = &subnet.outbound else { continue };
-            for address in addresses {
-                let translator: &mut Translator = public.entry(*address).or_default();
-                // Of several pools that share an address the longest wait counts.
-                translator.unsolicited_syn = translator.unsolicited_syn.max(rules.unsolicited_syn);
-            }
-        }
-        for (&id, nic) in &self.nics {
-            if let Some(address) = nic.public {
-                public.insert(address, Translator { instance: Some(id), ..Translator::default() });
-            }
-        }
-        for (address, translator) in &mut public {
-            translator.tenant = self.tenant_behind(*address);
-        }
-        public
-    }
-
-    /// Lists all networks and sites, by number.
-    fn tenants(&self) -> Vec<Tenant> {
-        let networks = self.vnets.keys().map(|id| tenant_of_vnet(*id));
-        let mut all: Vec<_> =
-            networks.chain(self.sites.keys().map(|id| tenant_of_site(*id))).collect();
-        all.sort_unstable();
-        all
-    }
-
-    /// Returns the network or site that has a public address.
-    fn tenant_behind(&self, address: Ipv4Addr) -> Tenant {
-        let of_nic = |id| {
-            let subnet = self.nics.get(&id).and_then(|nic| self.subnets.get(&nic.subnet));
-            subnet.map(|subnet| subnet.vnet)
-        };
-        match self.public.get(&address).map(|(owner, _)| *owner) {
-            Some(PublicOwner::Vnet(id)) => tenant_of_vnet(id),
-            Some(PublicOwner::Site(id)) => tenant_of_site(id),
-            Some(PublicOwner::Nic(id)) => of_nic(id).map_or(Tenant::NOBODY, tenant_of_vnet),
-            Some(PublicOwner::LoadBalancer(id)) => {
-                let balancer = self.balancers.get(&id);
-                balancer.map_or(Tenant::NOBODY, |balancer| tenant_of_vnet(balancer.vnet))
-            }
-            None => Tenant::NOBODY,
-        }
+        translator
     }
 }
 

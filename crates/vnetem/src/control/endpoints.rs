@@ -37,6 +37,7 @@ pub enum ProvisioningState {
     Succeeded,
 }
 
+/// Edits of service endpoints.
 impl Network {
     /// Enables the endpoint of a service on a subnet, under the service's own name. Enabling it
     /// again replaces its scope (INV-toggle-idempotent, S-03).
@@ -99,7 +100,7 @@ impl Network {
             subnet.endpoints.insert(service, endpoint);
             subnet.rollout_states.remove(&service);
         }
-        self.dirty.places.insert(id.0);
+        self.dirty.places.add(id.0);
         Ok(())
     }
 
@@ -118,7 +119,7 @@ impl Network {
             subnet.endpoints.remove(&service);
             subnet.rollout_states.remove(&service);
         }
-        self.dirty.places.insert(id.0);
+        self.dirty.places.add(id.0);
         Ok(())
     }
 
@@ -129,7 +130,7 @@ impl Network {
     /// The subnet does not exist.
     pub fn provisioning_state(&self, id: SubnetId) -> Result<ProvisioningState, EditError> {
         let subnet = self.subnet(id)?;
-        Ok(if self.dirty.places.contains(&id.0) || !subnet.rollout_states.is_empty() {
+        Ok(if self.dirty.places.contains_key(&id.0) || !subnet.rollout_states.is_empty() {
             ProvisioningState::Updating
         } else {
             ProvisioningState::Succeeded

@@ -2,16 +2,17 @@
 //! new one. Their flows are revalidated (INV-toggle-ends-exact-set, P-21).
 
 use core::net::Ipv4Addr;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use ipnet::Ipv4Net;
 use vnetem_nat::{Filtering, RevalidationKey};
 use vnetem_packet::VnetId;
 
 use super::Network;
-use crate::edge::{INTERNET_PLACE, revalidation_key};
+use super::compile::Invalidation;
+use crate::edge::revalidation_key;
 use crate::snapshot::{PlaceView, ServiceMap, SubnetView};
-use crate::{ServiceId, Snapshot};
+use crate::{NicId, ServiceId, Snapshot};
 
 impl Network {
     pub(super) fn invalidate_place(
@@ -20,7 +21,7 @@ impl Network {
         before: &PlaceView,
         after: Option<&PlaceView>,
         delivery: bool,
-        invalidated: &mut BTreeSet<RevalidationKey>,
+        invalidation: &mut Invalidation,
     ) {
         let mut answers = false;
         let all = match (before, after) {
@@ -39,7 +40,7 @@ impl Network {
                     if endpoint(before) != endpoint(after)
                         || rollout_state(before) != rollout_state(after)
                     {
-                        invalidated.insert(revalidation_key(number, Some(service)));
+                        invalidation.keys.insert(revalidation_key(number, Some(service)));
                         answers = true;
                     }
                 }
@@ -69,12 +70,12 @@ impl Network {
             _ => true,
         };
         if all {
-            self.invalidate_all_of(number, invalidated);
+            self.invalidate_all_of(number, &mut invalidation.keys);
         }
         if let PlaceView::Subnet(subnet) = before
             && (all || answers)
         {
-            self.invalidate_callers(subnet.vnet, invalidated);
+            invalidation.callers.insert(subnet.vnet);
         }
     }
 
@@ -85,14 +86,16 @@ impl Network {
 
     /// Invalidates the flows that sites and nearby appliances opened to a subnet: its routes also
     /// decide how it answers them.
-    fn invalidate_callers(&self, vnet: VnetId, invalidated: &mut BTreeSet<RevalidationKey>) {
+    pub(super) fn invalidate_callers(
+        &self,
+        vnet: VnetId,
+        invalidated: &mut BTreeSet<RevalidationKey>,
+    ) {
         let Some(own) = self.vnets.get(&vnet) else { return };
         own.gateways.keys().for_each(|site| self.invalidate_all_of(site.0, invalidated));
         for near in own.peers.iter().chain([&vnet]) {
-            let hosts =
-                self.hosts.range((*near, Ipv4Addr::UNSPECIFIED)..=(*near, Ipv4Addr::BROADCAST));
-            let nics = hosts.filter_map(|(_, nic)| self.nics.get(nic));
-            nics.filter(|nic| nic.ip_forwarding)
+            let all = self.index.forwarders.range((*near, NicId(0))..=(*near, NicId(u32::MAX)));
+            all.filter_map(|(&(_, id), ())| self.nics.get(&id))
                 .for_each(|nic| self.invalidate_all_of(nic.subnet.0, invalidated));
         }
     }
@@ -103,9 +106,10 @@ impl Network {
         &self,
         old: &Snapshot,
         new: &Snapshot,
-        invalidated: &mut BTreeSet<RevalidationKey>,
+        invalidation: &mut Invalidation,
     ) {
-        let changed = self.services().map(|(id, _)| id).filter(|&id| {
+        let asked = |id: &ServiceId| self.dirty.regions || self.dirty.services.contains_key(id);
+        let changed = self.services().map(|(id, _)| id).filter(asked).filter(|&id| {
             let regions = |map: &ServiceMap| -> Vec<(Ipv4Net, Option<String>)> {
                 map.prefixes_of(id)
                     .flat_map(|prefix| map.regions.covered(prefix))
@@ -119,43 +123,9 @@ impl Network {
                 || !old.services.prefixes_of(id).eq(new.services.prefixes_of(id))
                 || regions(&old.services) != regions(&new.services)
         });
-        let changed: Vec<ServiceId> = changed.collect();
-        if changed.is_empty() {
-            return;
-        }
-        for number in INTERNET_PLACE..=self.next_place {
-            invalidated.insert(revalidation_key(number, None));
-            invalidated
-                .extend(changed.iter().map(|&service| revalidation_key(number, Some(service))));
-        }
-    }
-
-    /// Invalidates every flow to a service whose resources changed, since their rules are asked
-    /// again.
-    pub(super) fn invalidate_resources(
-        &self,
-        old: &Snapshot,
-        invalidated: &mut BTreeSet<RevalidationKey>,
-    ) {
-        let before = old
-            .resources
-            .by_id
-            .iter()
-            .map(|(&id, view)| (id, (view.service, view.secondary, &view.path, &view.rules)));
-        let after = self
-            .resources
-            .iter()
-            .map(|(&id, view)| (id, (view.service, view.secondary, &view.path, &view.rules)));
-        let (before, after): (BTreeMap<_, _>, BTreeMap<_, _>) = (before.collect(), after.collect());
-        let changed: BTreeSet<ServiceId> = before
-            .keys()
-            .chain(after.keys())
-            .filter(|id| before.get(id) != after.get(id))
-            .filter_map(|id| before.get(id).or(after.get(id)).map(|(service, ..)| *service))
-            .collect();
-        for number in INTERNET_PLACE..=self.next_place {
-            invalidated
-                .extend(changed.iter().map(|&service| revalidation_key(number, Some(service))));
+        for service in changed {
+            invalidation.everywhere.add(Some(service));
+            invalidation.everywhere.add(None);
         }
     }
 }

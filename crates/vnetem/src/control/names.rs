@@ -15,6 +15,7 @@ pub struct ZoneLink {
     pub fallback: bool,
 }
 
+/// Edits of the names of private endpoints.
 impl Network {
     /// Links the zone of a service's private names to a virtual network, or changes whether an
     /// existing link falls back to the internet.
@@ -57,7 +58,10 @@ impl Network {
 
     /// Removes the names of a virtual network that is removed.
     pub(super) fn forget_names(&mut self, gone: VnetId) {
-        self.private.zones.retain(|(vnet, _), _| *vnet != gone);
+        let all = (gone, ServiceId(0))..=(gone, ServiceId(u8::MAX));
+        for zone in self.private.zones.range(all).map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.private.zones.remove(&zone);
+        }
         self.private.forget(gone);
     }
 

@@ -2,6 +2,7 @@
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use vnetem_nat::IdleMinutes;
@@ -10,8 +11,10 @@ use vnetem_packet::{SubnetId, VnetId};
 use super::check::{self, PublicOwner};
 use super::{Network, Nic, Outbound, Placement, RouteTable, Subnet, Vnet, VnetEndpointPolicy};
 use crate::edge::MAX_PLACES;
-use crate::{EditError, NicId};
+use crate::snapshot::tenant::tenant_of_vnet;
+use crate::{EditError, NicId, ResourceId};
 
+/// Edits of virtual networks, subnets and interfaces.
 impl Network {
     /// Makes a virtual network.
     ///
@@ -34,8 +37,10 @@ impl Network {
             gateways: BTreeMap::new(),
             private_endpoint_policy: VnetEndpointPolicy::default(),
         };
-        self.vnets.insert(id, vnet);
-        self.dirty.vnets.insert(id);
+        self.vnets.insert(id, Arc::new(vnet));
+        self.index.vnets.insert(name.into(), id);
+        self.index.tenants.add(tenant_of_vnet(id));
+        self.dirty.vnets.add(id);
         Ok(id)
     }
 
@@ -63,7 +68,7 @@ impl Network {
     /// It does not exist, or has subnets, peerings or gateways.
     pub fn remove_vnet(&mut self, id: VnetId) -> Result<(), EditError> {
         let vnet = self.vnet(id)?;
-        let by = if let Some(subnet) = self.subnets.values().find(|subnet| subnet.vnet == id) {
+        let by = if let Some((_, subnet)) = self.subnets_in(id).next() {
             Some(format!("subnet {}", subnet.name))
         } else if !vnet.peers.is_empty() {
             Some("a peering".into())
@@ -76,9 +81,12 @@ impl Network {
         if let Some(by) = by {
             return Err(EditError::InUse { name: format!("vnet {}", vnet.name), by });
         }
+        let name: Arc<str> = vnet.name.as_str().into();
         self.vnets.remove(&id);
+        self.index.vnets.remove(&name);
+        self.index.tenants.remove(&tenant_of_vnet(id));
         self.forget_names(id);
-        self.dirty.vnets.insert(id);
+        self.dirty.vnets.add(id);
         Ok(())
     }
 
@@ -98,7 +106,7 @@ impl Network {
             if let Some(vnet) = self.vnets.get_mut(&one) {
                 vnet.peers.insert(other);
             }
-            self.dirty.vnets.insert(one);
+            self.dirty.vnets.add(one);
         }
         Ok(())
     }
@@ -116,7 +124,7 @@ impl Network {
             if let Some(vnet) = self.vnets.get_mut(&one) {
                 vnet.peers.remove(&other);
             }
-            self.dirty.vnets.insert(one);
+            self.dirty.vnets.add(one);
         }
         Ok(())
     }
@@ -136,13 +144,13 @@ impl Network {
         prefix: Ipv4Net,
     ) -> Result<SubnetId, EditError> {
         let network = self.vnet(vnet)?;
-        if self.subnets.values().any(|other| other.vnet == vnet && other.name == name) {
+        if self.subnet_named(vnet, name).is_some() {
             return Err(EditError::NameTaken { kind: "subnet", name: name.into() });
         }
         let owner = format!("subnet {name}");
         check::canonical(prefix)?;
         check::internal(prefix, &owner, &network.ranges, || format!("vnet {}", network.name))?;
-        for other in self.subnets.values().filter(|other| other.vnet == vnet) {
+        if let Some(other) = self.subnet_beside(vnet, prefix) {
             let holder = format!("subnet {}", other.name);
             check::disjoint((&[prefix], &owner), (&[other.prefix], &holder))?;
         }
@@ -158,10 +166,9 @@ impl Network {
             idle: None,
             former: BTreeSet::new(),
         };
-        self.subnets.insert(id, subnet);
-        self.vnet_by_subnet.resize(id.0 as usize, None);
-        self.vnet_by_subnet.push(Some(vnet));
-        self.dirty.vnets.insert(vnet);
+        self.index_subnet(id, &subnet);
+        self.subnets.insert(id, Arc::new(subnet));
+        self.dirty.vnets.add(vnet);
         Ok(id)
     }
 
@@ -173,25 +180,36 @@ impl Network {
     /// It does not exist, or has interfaces or private endpoints.
     pub fn remove_subnet(&mut self, id: SubnetId) -> Result<(), EditError> {
         let subnet = self.subnet(id)?;
-        if let Some(nic) = self.nics.values().find(|nic| nic.subnet == id) {
+        let mut nics = self.nics_in(subnet.vnet, subnet.prefix);
+        if let Some(nic) = nics.next().and_then(|nic| self.nics.get(&nic)) {
             let (name, by) = (format!("subnet {}", subnet.name), format!("nic {}", nic.name));
             return Err(EditError::InUse { name, by });
         }
-        if let Some((_, endpoint)) = self.private_endpoints().find(|(_, it)| it.subnet == id) {
+        let mut private = self.private_between(subnet.vnet, subnet.prefix);
+        if let Some((_, endpoint)) = private.next() {
             let by = format!("private endpoint {}", endpoint.name);
             return Err(EditError::InUse { name: format!("subnet {}", subnet.name), by });
         }
-        let vnet = subnet.vnet;
+        drop((nics, private));
+        let Some(subnet) = self.subnets.remove(&id) else { return Ok(()) };
         let addresses: Vec<_> =
             subnet.outbound.addresses().iter().chain(&subnet.former).copied().collect();
         self.release_public(&addresses);
-        self.subnets.remove(&id);
-        self.resources.values_mut().for_each(|resource| resource.rules.source_deleted(id));
+        self.index_outbound(id, Some(&subnet.outbound), None);
+        self.forget_subnet(id, &subnet);
+        let last = (id, ResourceId(u32::MAX));
+        let ruled = self.index.ruled.range((id, ResourceId(0))..=last);
+        for resource in ruled.map(|(&(_, resource), ())| resource).collect::<Vec<_>>() {
+            if let Some(resource) = self.resources.get_mut(&resource) {
+                resource.rules.source_deleted(id);
+            }
+            self.dirty.resources.add(resource);
+        }
         self.forget_subnet_security(id);
         self.forget_subnet_policies(id);
-        self.dirty.vnets.insert(vnet);
-        self.dirty.places.insert(id.0);
-        self.dirty.resources = true;
+        self.forget_private_policies(id);
+        self.dirty.vnets.add(subnet.vnet);
+        self.dirty.places.add(id.0);
         Ok(())
     }
 
@@ -226,14 +244,32 @@ impl Network {
             subnet.idle = None;
         }
         let explicit = !matches!(outbound, Outbound::Private | Outbound::Default(_));
-        let released = match core::mem::replace(&mut subnet.outbound, outbound) {
+        let old = core::mem::replace(&mut subnet.outbound, outbound.clone());
+        let released = match old {
             Outbound::Default(address) if explicit && subnet.former.insert(address) => vec![],
             old => old.addresses().to_vec(),
         };
+        self.index_outbound(id, before.as_ref().map(|(_, old)| old), Some(&outbound));
         self.keep_default(id, before.as_ref());
         self.release_public(&released);
-        self.dirty.places.insert(id.0);
+        self.dirty.places.add(id.0);
         Ok(())
+    }
+
+    /// Notes which subnets have a public address, and which limit the size of segments.
+    fn index_outbound(&mut self, id: SubnetId, old: Option<&Outbound>, new: Option<&Outbound>) {
+        let index = &mut self.index;
+        for address in old.into_iter().flat_map(Outbound::addresses) {
+            index.outbound.remove(&(*address, id));
+        }
+        for address in new.into_iter().flat_map(Outbound::addresses) {
+            index.outbound.add((*address, id));
+        }
+        let clamps = |outbound: Option<&Outbound>| match outbound {
+            Some(Outbound::Pool { rules, .. }) => u32::from(rules.segment_size.is_some()),
+            _ => 0,
+        };
+        index.clamping = index.clamping + clamps(new) - clamps(old);
     }
 
     /// Lets the machines of a subnet keep the platform's address that the subnet had (N-29).
@@ -243,18 +279,21 @@ impl Network {
         if matches!(after, Some(Outbound::Default(_))) {
             return;
         }
-        let running = self.nics.values_mut().filter(|nic| nic.subnet == id && !nic.deallocated);
-        let mut keepers = 0;
-        for nic in running.filter(|nic| nic.kept.is_none()) {
-            nic.kept = Some(*address);
-            keepers += 1;
+        let Some(prefix) = self.subnets.get(&id).map(|subnet| subnet.prefix) else { return };
+        for id in self.nics_in(*vnet, prefix).collect::<Vec<_>>() {
+            let Some(nic) = self.nics.get_mut(&id) else { continue };
+            if !nic.deallocated && nic.kept.is_none() {
+                nic.kept = Some(*address);
+                self.take_public(&[*address], PublicOwner::Vnet(*vnet));
+                self.mark_nic(id, *vnet);
+            }
         }
-        for _ in 0..keepers {
-            self.take_public(&[*address], PublicOwner::Vnet(*vnet));
-        }
-        if keepers > 0 {
-            self.dirty.vnets.insert(*vnet);
-        }
+    }
+
+    /// Notes that an interface of a network has changed.
+    pub(super) fn mark_nic(&mut self, id: NicId, vnet: VnetId) {
+        self.dirty.nics.add(id);
+        self.dirty.hosts.add(vnet);
     }
 
     /// Sets the idle timeout of TCP flows behind a subnet's NAT gateway, or leaves it to the data
@@ -277,7 +316,7 @@ impl Network {
         if let Some(subnet) = self.subnets.get_mut(&id) {
             subnet.idle = idle;
         }
-        self.dirty.places.insert(id.0);
+        self.dirty.places.add(id.0);
         Ok(())
     }
 
@@ -296,7 +335,7 @@ impl Network {
         address: Ipv4Addr,
     ) -> Result<NicId, EditError> {
         let place = self.subnet(subnet)?;
-        if self.nics.values().any(|nic| nic.name == name) {
+        if self.nic_named(name).is_some() {
             return Err(EditError::NameTaken { kind: "nic", name: name.into() });
         }
         let owner = format!("nic {name}");
@@ -310,6 +349,7 @@ impl Network {
         }
         self.next_nic += 1;
         let id = NicId(self.next_nic);
+        self.index.nics.insert(name.into(), id);
         let name = name.into();
         let nic = Nic {
             name,
@@ -321,9 +361,9 @@ impl Network {
             kept: None,
             deallocated: false,
         };
-        self.nics.insert(id, nic);
+        self.nics.insert(id, Arc::new(nic));
         self.hosts.insert((vnet, address), id);
-        self.dirty.vnets.insert(vnet);
+        self.mark_nic(id, vnet);
         Ok(id)
     }
 
@@ -335,20 +375,21 @@ impl Network {
     /// It does not exist, or is in a load balancer's pool.
     pub fn remove_nic(&mut self, id: NicId) -> Result<(), EditError> {
         let nic = self.nic(id)?;
-        let (address, vnet) = (nic.address, self.subnet(nic.subnet)?.vnet);
-        if let Some((_, balancer)) =
-            self.load_balancers().find(|(_, it)| it.members.contains_key(&id))
-        {
+        let (address, subnet, vnet) = (nic.address, nic.subnet, self.subnet(nic.subnet)?.vnet);
+        if let Some(balancer) = self.balancer_of(id) {
             let by = format!("load balancer {}", balancer.name);
             return Err(EditError::InUse { name: format!("nic {}", nic.name), by });
         }
         let (public, kept) = (nic.public, nic.kept);
         self.release_public(public.as_slice());
         self.release_public(kept.as_slice());
-        self.nics.remove(&id);
-        self.forget_nic_security(id);
+        if let Some(nic) = self.nics.remove(&id) {
+            self.index.nics.remove(nic.name.as_str());
+        }
+        self.index.forwarders.remove(&(vnet, id));
+        self.forget_nic_security(id, subnet);
         self.hosts.remove(&(vnet, address));
-        self.dirty.vnets.insert(vnet);
+        self.mark_nic(id, vnet);
         Ok(())
     }
 
@@ -373,7 +414,7 @@ impl Network {
             nic.idle = nic.idle.filter(|_| address.is_some());
             self.release_public(old.as_slice());
         }
-        self.dirty.vnets.insert(vnet);
+        self.mark_nic(id, vnet);
         Ok(())
     }
 
@@ -397,7 +438,7 @@ impl Network {
         if let Some(nic) = self.nics.get_mut(&id) {
             nic.idle = idle;
         }
-        self.dirty.vnets.insert(vnet);
+        self.mark_nic(id, vnet);
         Ok(())
     }
 
@@ -433,7 +474,7 @@ impl Network {
             let kept = if deallocated { nic.kept.take() } else { None };
             self.release_public(kept.as_slice());
         }
-        self.dirty.vnets.insert(vnet);
+        self.mark_nic(id, vnet);
         Ok(())
     }
 
@@ -447,7 +488,8 @@ impl Network {
         if let Some(nic) = self.nics.get_mut(&id) {
             nic.ip_forwarding = on;
         }
-        self.dirty.vnets.insert(vnet);
+        self.index.forwarders.has((vnet, id), on);
+        self.mark_nic(id, vnet);
         Ok(())
     }
 }

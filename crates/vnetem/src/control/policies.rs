@@ -1,6 +1,6 @@
 //! Edits of endpoint policies, and of the ids by which they know resources.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use vnetem_authz::{EndpointPolicies, EndpointPolicy, PolicyError};
@@ -10,14 +10,15 @@ use vnetem_packet::{SubnetId, VnetId};
 use super::services::region_key;
 use super::{Network, Placement, Subnet};
 use crate::edge::revalidation_key;
+use crate::shared::Map;
 use crate::snapshot::Attached;
 use crate::{EditError, EndpointPolicyId, ResourceId, ServiceId, Snapshot};
 
 /// Endpoint policies, and the endpoints to which they are attached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Policies {
-    policies: BTreeMap<EndpointPolicyId, Owned>,
-    attached: BTreeMap<(SubnetId, ServiceId), BTreeSet<EndpointPolicyId>>,
+    policies: Map<EndpointPolicyId, Owned>,
+    attached: Map<(SubnetId, ServiceId), Arc<BTreeSet<EndpointPolicyId>>>,
     next: u32,
 }
 
@@ -27,6 +28,15 @@ struct Owned {
     subscription: String,
 }
 
+#[cfg(test)]
+impl Policies {
+    /// Lists the endpoints that have policies.
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = (SubnetId, ServiceId)> {
+        self.attached.keys().copied()
+    }
+}
+
+/// Edits of endpoint policies.
 impl Network {
     /// Makes an endpoint policy in a subscription. It restricts nothing until it is attached.
     ///
@@ -112,7 +122,9 @@ impl Network {
         standing
             .attach(Arc::clone(policy), &region, true)
             .map_err(|why| not_attached(place, why))?;
-        self.policies.attached.entry(key).or_default().insert(id);
+        let mut attached = self.policies.attached.get(&key).cloned().unwrap_or_default();
+        Arc::make_mut(&mut attached).insert(id);
+        self.policies.attached.insert(key, attached);
         self.invalidate_policies(key);
         Ok(())
     }
@@ -134,7 +146,8 @@ impl Network {
         let key = (subnet, service);
         if let Some(attached) = self.policies.attached.get_mut(&key) {
             attached.remove(&id);
-            if attached.is_empty() {
+            let is_empty = attached.is_empty();
+            if is_empty {
                 self.policies.attached.remove(&key);
             }
             self.invalidate_policies(key);
@@ -154,7 +167,7 @@ impl Network {
         if let Some(resource) = self.resources.get_mut(&id) {
             resource.path = path.to_owned();
         }
-        self.dirty.resources = true;
+        self.dirty.resources.add(id);
         Ok(())
     }
 
@@ -171,7 +184,8 @@ impl Network {
         subnet: SubnetId,
         service: ServiceId,
     ) -> impl Iterator<Item = &EndpointPolicy> {
-        let attached = self.policies.attached.get(&(subnet, service)).into_iter().flatten();
+        let attached = self.policies.attached.get(&(subnet, service));
+        let attached = attached.into_iter().flat_map(|ids| ids.iter());
         attached.filter_map(|id| self.endpoint_policy(*id).ok().map(AsRef::as_ref))
     }
 
@@ -187,7 +201,7 @@ impl Network {
             if subnet.vnet != vnet || placement.region.is_empty() {
                 continue;
             }
-            for id in policies {
+            for id in policies.iter() {
                 let policy = Arc::clone(self.endpoint_policy(*id)?);
                 let endpoint = subnet.endpoints.contains_key(&service);
                 let region = in_spelling_of(&policy.region, &placement.region);
@@ -205,7 +219,7 @@ impl Network {
         subnet: SubnetId,
         service: ServiceId,
     ) -> Result<(), EditError> {
-        let Some(id) = self.policies.attached.get(&(subnet, service)).and_then(BTreeSet::first)
+        let Some(id) = self.policies.attached.get(&(subnet, service)).and_then(|ids| ids.first())
         else {
             return Ok(());
         };
@@ -223,8 +237,12 @@ impl Network {
     }
 
     pub(super) fn forget_subnet_policies(&mut self, subnet: SubnetId) {
-        let gone = self.policies.attached.extract_if(.., |(of, _), _| *of == subnet);
-        self.dirty.policed.extend(gone.map(|(key, _)| key));
+        let of_subnet = (subnet, ServiceId(0))..=(subnet, ServiceId(u8::MAX));
+        let gone = self.policies.attached.range(of_subnet).map(|(key, _)| *key);
+        for key in gone.collect::<Vec<_>>() {
+            self.policies.attached.remove(&key);
+            self.dirty.policed.add(key);
+        }
     }
 
     /// Returns whether an endpoint has policies, which makes its scope worldwide (E-11).
@@ -238,22 +256,18 @@ impl Network {
         &self,
         old: &Snapshot,
         invalidated: &mut BTreeSet<RevalidationKey>,
-    ) -> Arc<Attached> {
-        if self.dirty.policed.is_empty() {
-            return Arc::clone(&old.policies);
+    ) -> Attached {
+        let mut policies = old.policies.clone();
+        for &key in self.dirty.policed.keys() {
+            invalidated.insert(revalidation_key(key.0.0, Some(key.1)));
+            let has_some = self.policies.attached.contains_key(&key);
+            policies.set(key, has_some.then(|| self.attached_policies(key)));
         }
-        invalidated.extend(
-            self.dirty
-                .policed
-                .iter()
-                .map(|&(subnet, service)| revalidation_key(subnet.0, Some(service))),
-        );
-        let attached = self.policies.attached.keys();
-        Arc::new(attached.map(|&key| (key, self.attached_policies(key))).collect())
+        policies
     }
 
     fn attached_policies(&self, key: (SubnetId, ServiceId)) -> EndpointPolicies {
-        let attached = self.policies.attached.get(&key).into_iter().flatten();
+        let attached = self.policies.attached.get(&key).into_iter().flat_map(|ids| ids.iter());
         let policies = attached.filter_map(|id| self.policies.policies.get(id));
         policies.map(|owned| Arc::clone(&owned.policy)).collect()
     }
@@ -264,8 +278,8 @@ impl Network {
     }
 
     fn invalidate_policies(&mut self, key: (SubnetId, ServiceId)) {
-        self.dirty.policed.insert(key);
-        self.dirty.places.insert(key.0.0);
+        self.dirty.policed.add(key);
+        self.dirty.places.add(key.0.0);
     }
 }
 

@@ -2,13 +2,15 @@
 //! contrast with service endpoints.
 
 use core::net::Ipv4Addr;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use vnetem_packet::{SubnetId, VnetId};
 
 use super::{Network, RouteTable, VnetEndpointPolicy, ZoneLink, check};
 use crate::edge::MAX_PLACES;
+use crate::shared::{Map, Set};
 use crate::snapshot::PrivateEndpointView;
 use crate::{EditError, PrivateEndpointId, ResourceId, ServiceId};
 
@@ -56,6 +58,7 @@ pub struct NetworkPolicies {
     pub security_groups: bool,
 }
 
+/// Edits of private endpoints.
 impl Network {
     /// Makes a private endpoint, which is pending until [`Network::set_private_endpoint_state`].
     ///
@@ -73,7 +76,7 @@ impl Network {
     ) -> Result<PrivateEndpointId, EditError> {
         let place = self.subnet(subnet)?;
         self.resource(resource)?;
-        if self.private_endpoints().any(|(_, endpoint)| endpoint.name == name) {
+        if self.index.private.contains_key(name) {
             return Err(EditError::NameTaken { kind: "private endpoint", name: name.into() });
         }
         let owner = format!("private endpoint {name}");
@@ -95,8 +98,11 @@ impl Network {
             state: PrivateEndpointState::Pending,
             names_in: BTreeSet::from([vnet]),
         };
-        self.private.endpoints.insert(id, endpoint);
-        self.dirty.vnets.insert(vnet);
+        self.private.endpoints.insert(id, Arc::new(endpoint));
+        self.private.named.add((vnet, id));
+        self.index.private.insert(name.into(), id);
+        self.index.private_hosts.insert((vnet, address), id);
+        self.mark_private(id, vnet);
         Ok(id)
     }
 
@@ -107,8 +113,12 @@ impl Network {
     /// It does not exist.
     pub fn remove_private_endpoint(&mut self, id: PrivateEndpointId) -> Result<(), EditError> {
         let vnet = self.subnet(self.private_endpoint(id)?.subnet)?.vnet;
-        self.private.endpoints.remove(&id);
-        self.dirty.vnets.insert(vnet);
+        if let Some(endpoint) = self.private.endpoints.remove(&id) {
+            endpoint.names_in.iter().for_each(|of| self.private.named.has((*of, id), false));
+            self.index.private.remove(endpoint.name.as_str());
+            self.index.private_hosts.remove(&(vnet, endpoint.address));
+        }
+        self.mark_private(id, vnet);
         Ok(())
     }
 
@@ -127,7 +137,7 @@ impl Network {
         if let Some(endpoint) = self.private.endpoints.get_mut(&id) {
             endpoint.state = state;
         }
-        self.dirty.vnets.insert(vnet);
+        self.mark_private(id, vnet);
         Ok(())
     }
 
@@ -152,6 +162,7 @@ impl Network {
                 endpoint.names_in.remove(&vnet)
             };
         }
+        self.private.named.has((vnet, id), on);
         Ok(())
     }
 
@@ -165,9 +176,12 @@ impl Network {
         id: SubnetId,
         policies: NetworkPolicies,
     ) -> Result<(), EditError> {
-        let vnet = self.subnet(id)?.vnet;
+        let subnet = self.subnet(id)?;
+        let (vnet, prefix) = (subnet.vnet, subnet.prefix);
         self.private.policies.insert(id, policies);
-        self.dirty.vnets.insert(vnet);
+        let concerned: Vec<_> = self.private_between(vnet, prefix).map(|(id, _)| id).collect();
+        concerned.into_iter().for_each(|id| self.dirty.private.add(id));
+        self.dirty.vnets.add(vnet);
         Ok(())
     }
 
@@ -187,7 +201,9 @@ impl Network {
         if let Some(vnet) = self.vnets.get_mut(&id) {
             vnet.private_endpoint_policy = policy;
         }
-        self.dirty.vnets.insert(id);
+        let concerned: Vec<_> = self.private_in(id).map(|(id, _)| id).collect();
+        concerned.into_iter().for_each(|id| self.dirty.private.add(id));
+        self.dirty.vnets.add(id);
         Ok(())
     }
 
@@ -197,13 +213,13 @@ impl Network {
     ///
     /// It does not exist.
     pub fn private_endpoint(&self, id: PrivateEndpointId) -> Result<&PrivateEndpoint, EditError> {
-        let found = self.private.endpoints.get(&id);
+        let found = self.private.endpoints.get(&id).map(AsRef::as_ref);
         found.ok_or_else(|| EditError::Unknown { kind: "private endpoint", name: id.to_string() })
     }
 
     /// Iterates over all private endpoints, by number.
     pub fn private_endpoints(&self) -> impl Iterator<Item = (PrivateEndpointId, &PrivateEndpoint)> {
-        self.private.endpoints.iter().map(|(&id, endpoint)| (id, endpoint))
+        self.private.endpoints.iter().map(|(&id, endpoint)| (id, &**endpoint))
     }
 
     /// Returns which policies of a subnet apply to its private endpoints.
@@ -220,7 +236,7 @@ impl Network {
         owner: &str,
     ) -> Result<(), EditError> {
         let nic = self.hosts.get(&(vnet, address)).and_then(|nic| self.nics.get(nic));
-        let private = self.private_in(vnet).find(|(_, endpoint)| endpoint.address == address);
+        let private = self.private_between(vnet, address.into()).next();
         let holder = match (nic, private) {
             (Some(nic), _) => format!("nic {}", nic.name),
             (None, Some((_, endpoint))) => format!("private endpoint {}", endpoint.name),
@@ -229,22 +245,32 @@ impl Network {
         Err(EditError::AddressTaken { address, owner: owner.into(), holder })
     }
 
-    /// Returns the private endpoints of a virtual network, by number.
+    /// Returns the private endpoints of a virtual network, by address.
     pub(super) fn private_in(
         &self,
         vnet: VnetId,
     ) -> impl Iterator<Item = (PrivateEndpointId, &PrivateEndpoint)> {
-        let home = move |id| self.subnets.get(&id).map(|subnet| subnet.vnet);
-        self.private_endpoints().filter(move |(_, endpoint)| home(endpoint.subnet) == Some(vnet))
+        self.private_between(vnet, Ipv4Net::default())
     }
 
-    /// Returns the private endpoints of a subnet.
-    pub(super) fn private_endpoints_of(
+    /// Returns the private endpoints of a virtual network in a range, by address.
+    pub(super) fn private_between(
         &self,
-        subnet: SubnetId,
-    ) -> impl Iterator<Item = &PrivateEndpoint> {
-        let all = self.private_endpoints().map(|(_, endpoint)| endpoint);
-        all.filter(move |endpoint| endpoint.subnet == subnet)
+        vnet: VnetId,
+        range: Ipv4Net,
+    ) -> impl Iterator<Item = (PrivateEndpointId, &PrivateEndpoint)> {
+        let (first, last) = ((vnet, range.network()), (vnet, range.broadcast()));
+        let found = self.index.private_hosts.range(first..=last);
+        found.filter_map(|(_, &id)| Some((id, self.private_endpoint(id).ok()?)))
+    }
+
+    fn mark_private(&mut self, id: PrivateEndpointId, vnet: VnetId) {
+        self.dirty.private.add(id);
+        self.dirty.vnets.add(vnet);
+    }
+
+    pub(super) fn forget_private_policies(&mut self, subnet: SubnetId) {
+        self.private.policies.remove(&subnet);
     }
 
     /// Returns whether a user route overrides a private endpoint's own. The policies of its subnet
@@ -273,8 +299,8 @@ impl Network {
         !self.network_policies(endpoint.subnet).routes || is_basic
     }
 
-    pub(super) fn compile_private(&self) -> BTreeMap<PrivateEndpointId, PrivateEndpointView> {
-        let view = |endpoint: &PrivateEndpoint| PrivateEndpointView {
+    pub(super) fn compile_private(&self, endpoint: &PrivateEndpoint) -> PrivateEndpointView {
+        PrivateEndpointView {
             name: endpoint.name.clone(),
             subnet: endpoint.subnet,
             address: endpoint.address,
@@ -282,8 +308,7 @@ impl Network {
             approved: endpoint.state == PrivateEndpointState::Approved,
             guarded: self.network_policies(endpoint.subnet).security_groups,
             by_vnet_routes: self.is_reached_by_vnet_routes(endpoint),
-        };
-        self.private_endpoints().map(|(id, endpoint)| (id, view(endpoint))).collect()
+        }
     }
 }
 
@@ -291,17 +316,23 @@ impl Network {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Private {
     /// Zones of private names that edits linked to virtual networks.
-    pub(super) zones: BTreeMap<(VnetId, ServiceId), ZoneLink>,
-    endpoints: BTreeMap<PrivateEndpointId, PrivateEndpoint>,
-    policies: BTreeMap<SubnetId, NetworkPolicies>,
+    pub(super) zones: Map<(VnetId, ServiceId), ZoneLink>,
+    endpoints: Map<PrivateEndpointId, Arc<PrivateEndpoint>>,
+    /// The private endpoints that have names in a network.
+    pub(super) named: Set<(VnetId, PrivateEndpointId)>,
+    policies: Map<SubnetId, NetworkPolicies>,
     next: u32,
 }
 
 impl Private {
     /// Removes all names of a removed virtual network.
     pub(super) fn forget(&mut self, gone: VnetId) {
-        for endpoint in self.endpoints.values_mut() {
-            endpoint.names_in.remove(&gone);
+        let all = (gone, PrivateEndpointId(0))..=(gone, PrivateEndpointId(u32::MAX));
+        for id in self.named.range(all).map(|(&(_, id), ())| id).collect::<Vec<_>>() {
+            self.named.remove(&(gone, id));
+            if let Some(endpoint) = self.endpoints.get_mut(&id) {
+                endpoint.names_in.remove(&gone);
+            }
         }
     }
 }

@@ -42,7 +42,7 @@ impl Network {
         if let Some(subnet) = self.subnets.get_mut(&id) {
             subnet.rollout_states.insert(service, RolloutState { before, seed, reached: 0 });
         }
-        self.dirty.places.insert(id.0);
+        self.dirty.places.add(id.0);
         Ok(())
     }
 
@@ -61,7 +61,7 @@ impl Network {
                 rollout_state.reached = stages;
             }
         }
-        self.dirty.places.insert(id.0);
+        self.dirty.places.add(id.0);
         Ok(())
     }
 }

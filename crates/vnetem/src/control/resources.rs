@@ -2,6 +2,7 @@
 
 use core::net::Ipv4Addr;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use vnetem_authz::{Firewall, RuleState};
@@ -24,6 +25,7 @@ pub struct Permissions {
 /// (S-13).
 const MAX_TIES: usize = 200;
 
+/// Edits of resources and their rules.
 impl Network {
     /// Makes a resource that answers at an address of its service. Several may share one address:
     /// the front end, which alone sees the name, then asks
@@ -75,8 +77,8 @@ impl Network {
         self.check_ties(None, &resource)?;
         let id = ResourceId(self.next_resource);
         self.next_resource += 1;
-        self.resources.insert(id, resource);
-        self.dirty.resources = true;
+        self.index.resources.insert(resource.name.as_str().into(), id);
+        self.put_resource(id, resource);
         Ok(id)
     }
 
@@ -263,7 +265,7 @@ impl Network {
         if let Some(vnet) = self.vnets.get_mut(&id) {
             // The region decides which networks reach services by private sources (C-03).
             if vnet.placement.region != placement.region {
-                self.dirty.vnets.insert(id);
+                self.dirty.vnets.add(id);
             }
             vnet.placement = placement;
         }
@@ -282,16 +284,29 @@ impl Network {
             let by = format!("private endpoint {}", endpoint.name);
             return Err(EditError::InUse { name, by });
         }
-        self.resources.remove(&id);
-        self.dirty.resources = true;
+        if let Some(resource) = self.resources.remove(&id) {
+            self.index.resources.remove(resource.name.as_str());
+            let named = resource.rules.named_subnets();
+            named.for_each(|subnet| self.index.ruled.has((subnet, id), false));
+        }
+        self.dirty.resources.add(id);
         Ok(())
     }
 
     fn replace_resource(&mut self, id: ResourceId, changed: Resource) -> Result<(), EditError> {
         self.check_ties(Some(id), &changed)?;
-        self.resources.insert(id, changed);
-        self.dirty.resources = true;
+        self.put_resource(id, changed);
         Ok(())
+    }
+
+    fn put_resource(&mut self, id: ResourceId, resource: Resource) {
+        let now: BTreeSet<SubnetId> = resource.rules.named_subnets().collect();
+        if let Some(before) = self.resources.insert(id, Arc::new(resource)) {
+            let gone = before.rules.named_subnets().filter(|subnet| !now.contains(subnet));
+            gone.for_each(|subnet| self.index.ruled.has((subnet, id), false));
+        }
+        now.into_iter().for_each(|subnet| self.index.ruled.add((subnet, id)));
+        self.dirty.resources.add(id);
     }
 
     /// Checks the networks to which the rules of a resource tie it. They are of the same tenant,
@@ -331,7 +346,7 @@ impl Network {
     }
 
     fn home(&self, subnet: SubnetId) -> Option<VnetId> {
-        self.vnet_by_subnet.get(subnet.0 as usize).copied().flatten()
+        self.vnet_by_subnet.get(subnet.0).copied()
     }
 }
 

@@ -13,6 +13,7 @@ const MAX_ROUTES: usize = 400;
 /// The most routes of one table whose prefix is a service tag.
 const MAX_TAG_ROUTES: usize = 25;
 
+/// Edits of routes.
 impl Network {
     /// Sets a user-defined route of the subnet. It replaces the one with the same prefix, including
     /// its BGP override.
@@ -41,7 +42,7 @@ impl Network {
 
     fn check_next_hop(&self, next_hop: NextHop, vnet: VnetId) -> Result<(), EditError> {
         let own = self.vnet(vnet)?;
-        let peers = own.peers.iter().filter_map(|peer| self.vnets.get(peer));
+        let peers = own.peers.iter().filter_map(|peer| self.vnet(*peer).ok());
         check::next_hop(next_hop, own, peers)
     }
 
@@ -146,7 +147,7 @@ impl Network {
     pub fn set_reserved_ranges(&mut self, ranges: &[Ipv4Net]) -> Result<(), EditError> {
         ranges.iter().try_for_each(|&range| check::canonical(range))?;
         self.reserved = Reserved(ranges.to_vec());
-        self.dirty.vnets.extend(self.vnets.keys());
+        self.vnets.keys().for_each(|vnet| self.dirty.vnets.add(*vnet));
         Ok(())
     }
 
@@ -154,7 +155,8 @@ impl Network {
         if let Some(subnet) = self.subnets.get_mut(&id) {
             edit(&mut subnet.table);
         }
-        self.dirty.places.insert(id.0);
+        self.dirty.places.add(id.0);
+        self.dirty.tables.add(id.0);
     }
 }
 

@@ -1,13 +1,14 @@
 //! Edits of security groups and of the names in their rules.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ipnet::Ipv4Net;
 use vnetem_authz::{CompiledGroup, NetworkSpace, SecurityGroup, Tags};
 use vnetem_packet::{SubnetId, VnetId};
 
 use super::{Network, Subnet, check};
+use crate::shared::{Map, Set};
 use crate::snapshot::guard::{Guard, Guards};
 use crate::{EditError, NicId, SecurityGroupId, Snapshot};
 
@@ -15,12 +16,23 @@ use crate::{EditError, NicId, SecurityGroupId, Snapshot};
 /// security groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Security {
-    groups: BTreeMap<SecurityGroupId, Named>,
-    subnets: BTreeMap<SubnetId, SecurityGroupId>,
-    nics: BTreeMap<NicId, SecurityGroupId>,
+    groups: Map<SecurityGroupId, Arc<Named>>,
+    subnets: Map<SubnetId, SecurityGroupId>,
+    nics: Map<NicId, SecurityGroupId>,
+    /// What each group guards.
+    guarded: Set<(SecurityGroupId, Guarded)>,
+    /// The guarded interfaces of each subnet.
+    nics_in: Set<(SubnetId, NicId)>,
     /// Prefixes by name in lower case.
-    tags: BTreeMap<String, Vec<Ipv4Net>>,
+    tags: Arc<BTreeMap<String, Vec<Ipv4Net>>>,
     next: u32,
+}
+
+/// What a security group can guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Guarded {
+    Subnet(SubnetId),
+    Nic(NicId),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +41,7 @@ struct Named {
     rules: Arc<SecurityGroup>,
 }
 
+/// Edits of security groups.
 impl Network {
     /// Makes a security group. It guards nothing until it is given to a subnet or an interface.
     ///
@@ -49,8 +62,9 @@ impl Network {
         check_tags(name, &rules, &self.meanings())?;
         let id = SecurityGroupId(self.security.next);
         self.security.next += 1;
-        self.security.groups.insert(id, Named { name: name.into(), rules: Arc::new(rules) });
-        self.dirty.security.insert(id);
+        let group = Named { name: name.into(), rules: Arc::new(rules) };
+        self.security.groups.insert(id, Arc::new(group));
+        self.dirty.security.add(id);
         Ok(id)
     }
 
@@ -69,7 +83,7 @@ impl Network {
         if let Some(group) = self.security.groups.get_mut(&id) {
             group.rules = Arc::new(rules);
         }
-        self.dirty.security.insert(id);
+        self.dirty.security.add(id);
         Ok(())
     }
 
@@ -80,14 +94,13 @@ impl Network {
     /// It does not exist, or guards something.
     pub fn remove_security_group(&mut self, id: SecurityGroupId) -> Result<(), EditError> {
         let name = format!("security group {}", self.named(id)?.name);
-        let subnet = self.security.subnets.iter().find(|(_, group)| **group == id);
-        let nic = self.security.nics.iter().find(|(_, group)| **group == id);
-        let by = match (subnet, nic) {
-            (Some((&subnet, _)), _) => format!("subnet {}", self.subnet(subnet)?.name),
-            (None, Some((&nic, _))) => format!("nic {}", self.nic(nic)?.name),
-            (None, None) => {
+        let guarded = self.security.guarded_by(id).next();
+        let by = match guarded {
+            Some(Guarded::Subnet(subnet)) => format!("subnet {}", self.subnet(subnet)?.name),
+            Some(Guarded::Nic(nic)) => format!("nic {}", self.nic(nic)?.name),
+            None => {
                 self.security.groups.remove(&id);
-                self.dirty.security.insert(id);
+                self.dirty.security.add(id);
                 return Ok(());
             }
         };
@@ -113,7 +126,7 @@ impl Network {
             }
             None => self.security.subnets.remove(&id),
         };
-        self.dirty.security.extend(group.into_iter().chain(old));
+        self.guard(Guarded::Subnet(id), old, group);
         Ok(())
     }
 
@@ -128,15 +141,19 @@ impl Network {
         id: NicId,
         group: Option<SecurityGroupId>,
     ) -> Result<(), EditError> {
-        self.nic(id)?;
+        let subnet = self.nic(id)?.subnet;
         let old = match group {
             Some(group) => {
                 self.named(group)?;
+                self.security.nics_in.add((subnet, id));
                 self.security.nics.insert(id, group)
             }
-            None => self.security.nics.remove(&id),
+            None => {
+                self.security.nics_in.remove(&(subnet, id));
+                self.security.nics.remove(&id)
+            }
         };
-        self.dirty.security.extend(group.into_iter().chain(old));
+        self.guard(Guarded::Nic(id), old, group);
         Ok(())
     }
 
@@ -149,7 +166,9 @@ impl Network {
     /// A prefix has host bits.
     pub fn set_tag(&mut self, name: &str, prefixes: &[Ipv4Net]) -> Result<(), EditError> {
         prefixes.iter().try_for_each(|&prefix| check::canonical(prefix))?;
-        self.security.tags.insert(name.to_ascii_lowercase(), prefixes.to_vec());
+        let tags = Arc::make_mut(&mut self.security.tags);
+        tags.insert(name.to_ascii_lowercase(), prefixes.to_vec());
+        self.index.meanings = OnceLock::new();
         self.dirty.tags = true;
         Ok(())
     }
@@ -195,29 +214,53 @@ impl Network {
     }
 
     pub(super) fn forget_subnet_security(&mut self, id: SubnetId) {
-        self.dirty.security.extend(self.security.subnets.remove(&id));
+        let old = self.security.subnets.remove(&id);
+        self.guard(Guarded::Subnet(id), old, None);
     }
 
-    pub(super) fn forget_nic_security(&mut self, id: NicId) {
-        self.dirty.security.extend(self.security.nics.remove(&id));
+    pub(super) fn forget_nic_security(&mut self, id: NicId, subnet: SubnetId) {
+        let old = self.security.nics.remove(&id);
+        self.security.nics_in.remove(&(subnet, id));
+        self.guard(Guarded::Nic(id), old, None);
+    }
+
+    /// Notes that a place has another group.
+    fn guard(
+        &mut self,
+        place: Guarded,
+        old: Option<SecurityGroupId>,
+        new: Option<SecurityGroupId>,
+    ) {
+        if let Some(old) = old {
+            self.security.guarded.remove(&(old, place));
+        }
+        if let Some(new) = new {
+            self.security.guarded.add((new, place));
+        }
+        if old != new {
+            self.dirty.guarded.add(place);
+        }
     }
 
     fn named(&self, id: SecurityGroupId) -> Result<&Named, EditError> {
         let unknown = || EditError::Unknown { kind: "security group", name: id.to_string() };
-        self.security.groups.get(&id).ok_or_else(unknown)
+        self.security.groups.get(&id).map(AsRef::as_ref).ok_or_else(unknown)
     }
 
     /// Returns the meaning of all names: services stand for their prefixes, and
     /// [`Network::set_tag`] overrides them.
-    fn meanings(&self) -> Tags {
-        let mut tags = Tags::default();
-        for (_, service) in self.services() {
-            tags.insert(&service.name, service.prefixes.iter().copied());
-        }
-        for (name, prefixes) in &self.security.tags {
-            tags.insert(name, prefixes.iter().copied());
-        }
-        tags
+    fn meanings(&self) -> Arc<Tags> {
+        let collect = || {
+            let mut tags = Tags::default();
+            for (_, service) in self.services() {
+                tags.insert(&service.name, service.prefixes.iter().copied());
+            }
+            for (name, prefixes) in &*self.security.tags {
+                tags.insert(name, prefixes.iter().copied());
+            }
+            Arc::new(tags)
+        };
+        Arc::clone(self.index.meanings.get_or_init(collect))
     }
 }
 
@@ -226,63 +269,83 @@ impl Network {
     /// Compiles groups for the places that they guard. A group is compiled again where its input
     /// has changed, and equal results are shared. No flow is invalidated, since live flows go on
     /// (P-13).
-    pub(super) fn compile_guards(&self, old: &Snapshot) -> Arc<Guards> {
+    pub(super) fn compile_guards(&self, old: &Snapshot, tables: &BTreeSet<u32>) -> Arc<Guards> {
         let security = &self.security;
-        let everything = self.dirty.services || self.dirty.tags;
-        let near: BTreeSet<VnetId> =
-            self.dirty.vnets.iter().fold(BTreeSet::new(), |mut near, id| {
-                near.extend(self.vnets.get(id).into_iter().flat_map(|vnet| &vnet.peers));
-                near.insert(*id);
-                near
-            });
-        let concerned = |group: SecurityGroupId, subnet: SubnetId| {
-            let vnet = self.subnets.get(&subnet).map(|subnet| subnet.vnet);
-            everything
-                || self.dirty.security.contains(&group)
-                || self.dirty.places.contains(&subnet.0)
-                || vnet.is_some_and(|vnet| near.contains(&vnet))
-        };
-        let guards = security.subnets.iter().map(|(&subnet, &group)| (group, subnet, None));
-        let of_nics = security
-            .nics
-            .iter()
-            .filter_map(|(&id, &group)| Some((group, self.nics.get(&id)?.subnet, Some(id))));
-        let guards: Vec<_> = guards.chain(of_nics).collect();
-        if !everything
-            && self.dirty.security.is_empty()
-            && !guards.iter().any(|&(group, subnet, _)| concerned(group, subnet))
-        {
+        let concerned = self.concerned_guards(tables);
+        if concerned.is_empty() && self.dirty.security.is_empty() {
             return Arc::clone(&old.guards);
         }
+        let mut new = Guards::clone(&old.guards);
+        for id in self.dirty.security.keys() {
+            let group = security.groups.get(id);
+            new.names.set(*id, group.map(|group| group.name.as_str().into()));
+        }
+        if concerned.is_empty() {
+            return Arc::new(new);
+        }
         let mut compiler = Compiler { network: self, tags: self.meanings(), made: BTreeMap::new() };
-        let mut new = Guards {
-            names: security.groups.iter().map(|(&id, group)| (id, group.name.clone())).collect(),
-            ..Guards::default()
-        };
-        for (group, subnet, nic) in guards {
-            let before = match nic {
-                None => old.guards.subnets.get(&subnet),
-                Some(nic) => old.guards.nics.get(&nic),
-            };
-            let before = before.filter(|guard| guard.group == group);
-            let guard = match before {
-                Some(before) if !concerned(group, subnet) => Some(before.clone()),
-                _ => compiler.guard(group, subnet, before),
-            };
-            let Some(guard) = guard else { continue };
-            match nic {
-                None => drop(new.subnets.insert(subnet, guard)),
-                Some(nic) => drop(new.nics.insert(nic, guard)),
+        for place in concerned {
+            match place {
+                Guarded::Subnet(id) => {
+                    let before = old.guards.subnets.get(&id);
+                    let group = security.subnets.get(&id);
+                    let guard = group.and_then(|group| compiler.guard(*group, id, before));
+                    new.subnets.set(id, guard);
+                }
+                Guarded::Nic(id) => {
+                    let before = old.guards.nics.get(&id);
+                    let group = security.nics.get(&id).zip(self.nics.get(&id));
+                    let guard =
+                        group.and_then(|(group, nic)| compiler.guard(*group, nic.subnet, before));
+                    new.nics.set(id, guard);
+                }
             }
         }
         Arc::new(new)
+    }
+
+    /// Returns the guarded places whose group is compiled again: what it names may have changed, or
+    /// the routes of the subnet, or the group.
+    fn concerned_guards(&self, tables: &BTreeSet<u32>) -> BTreeSet<Guarded> {
+        let security = &self.security;
+        let mut concerned: BTreeSet<Guarded> = self.dirty.guarded.keys().copied().collect();
+        if !self.dirty.services.is_empty() || self.dirty.tags {
+            concerned.extend(security.guarded.keys().map(|(_, place)| *place));
+            return concerned;
+        }
+        concerned.extend(self.dirty.security.keys().flat_map(|id| security.guarded_by(*id)));
+        if security.guarded.is_empty() {
+            return concerned;
+        }
+        for subnet in tables.iter().map(|number| SubnetId(*number)) {
+            if security.subnets.contains_key(&subnet) {
+                concerned.insert(Guarded::Subnet(subnet));
+            }
+            let nics = security.nics_in.range((subnet, NicId(0))..=(subnet, NicId(u32::MAX)));
+            concerned.extend(nics.map(|(&(_, nic), ())| Guarded::Nic(nic)));
+        }
+        concerned
+    }
+}
+
+impl Security {
+    #[cfg(test)]
+    pub(super) fn groups(&self) -> Vec<SecurityGroupId> {
+        self.groups.keys().copied().collect()
+    }
+
+    /// Returns what a group guards.
+    fn guarded_by(&self, group: SecurityGroupId) -> impl Iterator<Item = Guarded> {
+        let first = (group, Guarded::Subnet(SubnetId(0)));
+        let last = (group, Guarded::Nic(NicId(u32::MAX)));
+        self.guarded.range(first..=last).map(|(&(_, place), ())| place)
     }
 }
 
 /// Compiles each group once for all subnets that resolve names alike.
 struct Compiler<'a> {
     network: &'a Network,
-    tags: Tags,
+    tags: Arc<Tags>,
     made: BTreeMap<(SecurityGroupId, VnetId, Vec<Ipv4Net>), Arc<CompiledGroup>>,
 }
 
@@ -293,6 +356,7 @@ impl Compiler<'_> {
         subnet: SubnetId,
         before: Option<&Guard>,
     ) -> Option<Guard> {
+        let before = before.filter(|guard| guard.group == group);
         let subnet = self.network.subnets.get(&subnet)?;
         let routes = self.network.routes_for_tags(subnet);
         let key = (group, subnet.vnet, routes);

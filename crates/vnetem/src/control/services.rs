@@ -2,6 +2,7 @@
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 
@@ -9,6 +10,7 @@ use super::{EndpointFirst, Network, Service, check};
 use crate::edge::MAX_SERVICES;
 use crate::{EditError, ServiceId};
 
+/// Edits of services.
 impl Network {
     /// Makes a service with the prefixes of its tag.
     ///
@@ -38,9 +40,9 @@ impl Network {
             endpoint_first: EndpointFirst::default(),
             takes_policies: false,
         };
-        self.services.push(service);
+        Arc::make_mut(&mut self.services).push(service);
         self.index_service_prefixes(id);
-        self.dirty.services = true;
+        self.dirty.services.add(id);
         Ok(id)
     }
 
@@ -55,7 +57,7 @@ impl Network {
         if self.service_named(name).is_some() {
             return Err(EditError::NameTaken { kind: "service", name: name.into() });
         }
-        if let Some(service) = self.services.get_mut(usize::from(id.0)) {
+        if let Some(service) = self.service_mut(id) {
             service.further_names.insert(name.into());
         }
         Ok(())
@@ -71,10 +73,10 @@ impl Network {
     /// It does not exist.
     pub fn set_same_region_path(&mut self, id: ServiceId, on: bool) -> Result<(), EditError> {
         self.service(id)?;
-        if let Some(service) = self.services.get_mut(usize::from(id.0)) {
+        if let Some(service) = self.service_mut(id) {
             service.same_region_path = Some(on);
         }
-        self.dirty.services = true;
+        self.dirty.services.add(id);
         Ok(())
     }
 
@@ -90,7 +92,7 @@ impl Network {
         asks: EndpointFirst,
     ) -> Result<(), EditError> {
         self.service(id)?;
-        if let Some(service) = self.services.get_mut(usize::from(id.0)) {
+        if let Some(service) = self.service_mut(id) {
             service.endpoint_first = asks;
         }
         Ok(())
@@ -107,7 +109,7 @@ impl Network {
         if !on && let Some(by) = self.policy_on(id) {
             return Err(EditError::InUse { name, by });
         }
-        if let Some(service) = self.services.get_mut(usize::from(id.0)) {
+        if let Some(service) = self.service_mut(id) {
             service.takes_policies = on;
         }
         Ok(())
@@ -128,18 +130,18 @@ impl Network {
     ) -> Result<(), EditError> {
         let service = self.service(id)?;
         self.check_service_prefixes(id, &service.name, prefixes)?;
-        for resource in self.resources.values().filter(|resource| resource.service == id) {
+        for (_, resource) in self.resources().filter(|(_, resource)| resource.service == id) {
             let owner = format!("resource {}", resource.name);
             let container = || format!("service {}", service.name);
             for address in resource.addresses() {
                 check::internal(Ipv4Net::from(address), &owner, prefixes, container)?;
             }
         }
-        if let Some(service) = self.services.get_mut(usize::from(id.0)) {
+        if let Some(service) = self.service_mut(id) {
             service.prefixes = prefixes.to_vec();
         }
         self.index_service_prefixes(id);
-        self.dirty.services = true;
+        self.dirty.services.add(id);
         Ok(())
     }
 
@@ -157,11 +159,16 @@ impl Network {
         self.service(id)?;
         let regions: BTreeMap<_, _> = regions.into_iter().collect();
         regions.keys().try_for_each(|&prefix| check::canonical(prefix))?;
-        if let Some(service) = self.services.get_mut(usize::from(id.0)) {
+        if let Some(service) = self.service_mut(id) {
             service.regions = regions;
         }
-        self.dirty.services = true;
+        self.dirty.services.add(id);
+        self.dirty.regions = true;
         Ok(())
+    }
+
+    fn service_mut(&mut self, id: ServiceId) -> Option<&mut Service> {
+        Arc::make_mut(&mut self.services).get_mut(usize::from(id.0))
     }
 }
 

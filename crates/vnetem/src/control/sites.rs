@@ -1,14 +1,17 @@
 //! Edits of on-premises sites and of their connections.
 
 use core::net::Ipv4Addr;
+use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use vnetem_packet::{SiteId, VnetId};
 
 use super::check::{self, PublicOwner};
 use super::{Circuit, Connection, Network, Peering, Site};
+use crate::snapshot::tenant::tenant_of_site;
 use crate::{EditError, NextHop};
 
+/// Edits of sites and their connections.
 impl Network {
     /// Makes an on-premises site that reaches the internet behind `nat`, or not at all if `nat` is
     /// empty (S-36).
@@ -34,8 +37,9 @@ impl Network {
         self.take_public(nat, PublicOwner::Site(id));
         let (ranges, nat) = (ranges.to_vec(), nat.to_vec());
         let site = Site { name: name.into(), ranges, nat, peering: None };
-        self.sites.insert(id, site);
-        self.dirty.places.insert(id.0);
+        self.sites.insert(id, Arc::new(site));
+        self.index.tenants.add(tenant_of_site(id));
+        self.dirty.places.add(id.0);
         Ok(id)
     }
 
@@ -46,14 +50,15 @@ impl Network {
     /// It does not exist, or a gateway connects it.
     pub fn remove_site(&mut self, id: SiteId) -> Result<(), EditError> {
         let site = self.site(id)?;
-        if let Some(vnet) = self.vnets.values().find(|vnet| vnet.gateways.contains_key(&id)) {
+        if let Some(vnet) = self.connected_to(id).next().and_then(|vnet| self.vnets.get(&vnet)) {
             let (name, by) = (format!("site {}", site.name), format!("vnet {}", vnet.name));
             return Err(EditError::InUse { name, by });
         }
         let addresses: Vec<_> = site.addresses().collect();
         self.release_public(&addresses);
         self.sites.remove(&id);
-        self.dirty.places.insert(id.0);
+        self.index.tenants.remove(&tenant_of_site(id));
+        self.dirty.places.add(id.0);
         Ok(())
     }
 
@@ -102,8 +107,9 @@ impl Network {
         if let Some(vnet) = self.vnets.get_mut(&vnet) {
             vnet.gateways.insert(site, Connection { circuit, announced: prefixes.to_vec() });
         }
-        self.dirty.vnets.insert(vnet);
-        self.dirty.places.insert(site.0);
+        self.index.connected.add((site, vnet));
+        self.dirty.vnets.add(vnet);
+        self.dirty.places.add(site.0);
         Ok(())
     }
 
@@ -120,8 +126,9 @@ impl Network {
         if let Some(vnet) = self.vnets.get_mut(&vnet) {
             vnet.gateways.remove(&site);
         }
-        self.dirty.vnets.insert(vnet);
-        self.dirty.places.insert(site.0);
+        self.index.connected.remove(&(site, vnet));
+        self.dirty.vnets.add(vnet);
+        self.dirty.places.add(site.0);
         Ok(())
     }
 
@@ -143,17 +150,23 @@ impl Network {
         if let Some(old) = core::mem::replace(&mut site.peering, peering) {
             self.release_public(old.addresses());
         }
-        self.dirty.places.insert(id.0);
+        self.dirty.places.add(id.0);
         Ok(())
+    }
+
+    /// Returns the virtual networks to which a site is connected.
+    pub(super) fn connected_to(&self, site: SiteId) -> impl Iterator<Item = VnetId> {
+        let all = self.index.connected.range((site, VnetId(0))..=(site, VnetId(u32::MAX)));
+        all.map(|(&(_, vnet), ())| vnet)
     }
 
     /// Checks that no user route of a virtual network leads to its connection with a site.
     fn no_route_to(&self, vnet: VnetId, site: SiteId) -> Result<(), EditError> {
-        let mut subnets = self.subnets.values().filter(|subnet| subnet.vnet == vnet);
+        let mut subnets = self.subnets_in(vnet);
         let to_site = NextHop::VirtualNetworkGateway(site);
-        match subnets.find(|subnet| subnet.table.next_hops().any(|hop| hop == to_site)) {
+        match subnets.find(|(_, subnet)| subnet.table.next_hops().any(|hop| hop == to_site)) {
             None => Ok(()),
-            Some(subnet) => Err(EditError::InUse {
+            Some((_, subnet)) => Err(EditError::InUse {
                 name: format!("the connection to site {}", self.site(site)?.name),
                 by: format!("a route of subnet {}", subnet.name),
             }),

@@ -99,11 +99,12 @@ impl<'a> Pipeline<'a> {
                 // reply.
                 if !holds(subnet.prefix, source)
                     || is_reserved(subnet.prefix, source)
-                    || subnet.private.contains(&source)
+                    || subnet.has_private && self.is_private_endpoint(subnet, source)
                 {
                     return Err(DropReason::SpoofedSource);
                 }
-                let code = subnet.nic(source).map_or(EdgeId::subnet(id), EdgeId::nic);
+                let nic = self.snapshot.nic_in(subnet, source);
+                let code = nic.map_or(EdgeId::subnet(id), EdgeId::nic);
                 if self.is_deallocated(code) {
                     return Err(DropReason::NoSuchHost);
                 }
@@ -151,6 +152,11 @@ impl<'a> Pipeline<'a> {
         Ok(Entry { code, zone: self.zone(code), origin })
     }
 
+    /// Returns whether a private endpoint of a subnet has an address.
+    fn is_private_endpoint(&self, subnet: &SubnetView, address: Ipv4Addr) -> bool {
+        self.snapshot.vnet(subnet.vnet).is_some_and(|vnet| vnet.private.contains_key(&address))
+    }
+
     /// Identifies the initiator of a flow by the present configuration; `None` if its place is
     /// gone.
     pub(crate) fn entry_of(&self, near: EdgeId, initiator: Ipv4Addr) -> Option<Entry<'a>> {
@@ -163,11 +169,12 @@ impl<'a> Pipeline<'a> {
                     if self.snapshot.private.is_empty() {
                         return near;
                     }
-                    let view = self.snapshot.vnets.get(&subnet.vnet);
+                    let view = self.snapshot.vnet(subnet.vnet);
                     let private = view.and_then(|vnet| vnet.private.get(&initiator).copied());
                     private.map_or(near, EdgeId::private)
                 };
-                (subnet.nic(initiator).map_or_else(private, EdgeId::nic), Origin::Subnet(subnet))
+                let nic = self.snapshot.nic_in(subnet, initiator);
+                (nic.map_or_else(private, EdgeId::nic), Origin::Subnet(subnet))
             }
             Place::Nic(id) => {
                 (near, Origin::Subnet(self.snapshot.subnet(self.snapshot.nic(id)?.subnet)?))
@@ -206,8 +213,8 @@ impl<'a> Pipeline<'a> {
     /// Finds where a host of a virtual network is: its declared interface or private endpoint, else
     /// its subnet.
     pub(crate) fn host(&self, vnet: VnetId, address: Ipv4Addr) -> Option<EdgeId> {
-        let view = self.snapshot.vnets.get(&vnet)?;
-        if let Some(nic) = view.nic(address) {
+        let view = self.snapshot.vnet(vnet)?;
+        if let Some(nic) = self.snapshot.nic_at(vnet, address) {
             return Some(EdgeId::nic(nic));
         }
         if let Some(&endpoint) = view.private.get(&address) {

@@ -139,7 +139,7 @@ impl<'a> Pipeline<'a> {
             NextHop::VirtualAppliance(appliance) => {
                 // Reached directly, in the network or a peered one, whatever user routes say of its
                 // address.
-                let view = self.snapshot.vnets.get(&subnet.vnet);
+                let view = self.snapshot.vnet(subnet.vnet);
                 let peers = view.map_or(&[][..], |view| &view.peers);
                 let peer = peers.iter().find(|peer| self.host(**peer, appliance).is_some());
                 let vnet = match self.host(subnet.vnet, appliance) {
@@ -208,11 +208,9 @@ impl<'a> Pipeline<'a> {
         if route.source != RouteSource::User || self.snapshot.private.is_empty() {
             return true;
         }
-        let private = self.snapshot.vnets.get(&vnet).and_then(|view| view.private.get(&to));
-        let Some((&id, view)) = private.and_then(|id| self.snapshot.private.get_key_value(id))
-        else {
-            return true;
-        };
+        let private = self.snapshot.vnet(vnet).and_then(|view| view.private.get(&to));
+        let known = |&id: &PrivateEndpointId| Some((id, self.snapshot.private.get(&id)?));
+        let Some((id, view)) = private.and_then(known) else { return true };
         note.step(|| Step::PrivateRoute { endpoint: id, carries: view.by_vnet_routes });
         view.by_vnet_routes
     }

@@ -394,7 +394,7 @@ impl fmt::Display for Shown<'_, Verdict> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.item.disposition {
             Disposition::Forward(forward) => {
-                write!(f, "forward to {}", self.snapshot.describe(forward.edge(&self.snapshot)))?;
+                write!(f, "forward to {}", self.snapshot.describe(forward.edge(self.snapshot)))?;
                 if let SourceMode::Translated(external) = forward.source() {
                     write!(f, " as {external}")?;
                 }

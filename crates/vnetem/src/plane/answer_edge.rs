@@ -30,13 +30,13 @@ impl DataPlane {
 
     fn asked_over_endpoint(&self, now: Time, answer: &FiveTuple) -> Option<EdgeId> {
         let service = self.snapshot.service_at(*answer.source.ip())?;
-        let subnets = self.snapshot.places.iter().flatten().filter_map(|place| match place {
+        let subnets = self.snapshot.places.values().filter_map(|place| match place {
             PlaceView::Subnet(view) => Some(view),
             PlaceView::Site(_) => None,
         });
         // An interface that forwards brings sources that are not the subnet's.
-        let near = subnets
-            .filter(|view| view.prefix.contains(answer.destination.ip()) || !view.nics.is_empty());
+        let near =
+            subnets.filter(|view| view.prefix.contains(answer.destination.ip()) || view.has_nics);
         let mut edges = near.flat_map(|view| {
             [EdgeId::endpoint(service, view.id), EdgeId::same_region(service, view.id)]
         });

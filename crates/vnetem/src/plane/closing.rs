@@ -1,9 +1,9 @@
 //! What a change of configuration does to live flows.
 
-use vnetem_nat::{Cause, Ended, Flow, FlowId, FlowTable, Generation, Side};
+use vnetem_nat::{Cause, Ended, Flow, FlowId, Side};
 
 use super::DataPlane;
-use crate::edge::{EdgeId, revalidation_key};
+use crate::edge::EdgeId;
 use crate::pipeline::decision::CachedDecision;
 use crate::plane::event::{Event, EventKind};
 use crate::plane::transmit_queue::TransmitQueue;
@@ -136,21 +136,6 @@ pub(super) fn notify_idle_end(
         if let Some(reset) = reset.filter(|_| code != EdgeId::HAIRPIN) {
             let edge = snapshot.edge(code, *flow.internal.ip());
             transmit_queue.reset(edge, reset, snapshot.tenant_of(flow.revalidation_key), counters);
-        }
-    }
-}
-
-pub(super) fn invalidate_everything(
-    flows: &mut FlowTable<CachedDecision>,
-    snapshot: &Snapshot,
-    at: Generation,
-) {
-    for number in 0..snapshot.places.len().max(1) {
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
-        flows.invalidate(revalidation_key(number, None), at);
-        for service in 0..snapshot.services.names.len() {
-            let service = crate::ServiceId(u8::try_from(service).unwrap_or(u8::MAX));
-            flows.invalidate(revalidation_key(number, Some(service)), at);
         }
     }
 }

@@ -23,16 +23,21 @@ use crate::{Edge, PrivateEndpointId, Snapshot};
 /// fn main() -> Result<(), Box<dyn std::error::Error>> {
 ///     let mut network = Network::new();
 ///     let mut webs = Vec::new();
-///     for (name, public) in [("alpha", "20.1.1.1"), ("beta", "20.1.1.1"), ("gamma", "20.1.1.2")] {
-///         let vnet = network.add_vnet(name, &["10.0.0.0/16".parse()?])?;
-///         let web = network.add_subnet(vnet, "web", "10.0.0.0/24".parse()?)?;
-///         network.set_outbound(web, Outbound::NatGateway(vec![public.parse()?]))?;
+///     let mut vnets = Vec::new();
+///     for number in 1..=3 {
+///         let range = format!("10.{number}.0.0/16").parse()?;
+///         let vnet = network.add_vnet(&format!("net{number}"), &[range])?;
+///         let web = network.add_subnet(vnet, "web", format!("10.{number}.0.0/24").parse()?)?;
+///         let public = format!("20.1.1.{number}").parse()?;
+///         network.set_outbound(web, Outbound::NatGateway(vec![public]))?;
 ///         webs.push(Edge::Subnet(web));
+///         vnets.push(vnet);
 ///     }
+///     network.peer(vnets[0], vnets[1])?;
 ///     let domains = Domains::new([&*network.commit()]);
 ///     assert_eq!(domains.len(), 2);
 ///     assert_eq!(domains.at(webs[0]), domains.at(webs[1]));
-///     assert_eq!(domains.behind("20.1.1.2".parse()?), domains.at(webs[2]));
+///     assert_eq!(domains.behind("20.1.1.3".parse()?), domains.at(webs[2]));
 ///     Ok(())
 /// }
 /// ```
@@ -122,7 +127,8 @@ impl Domains {
     }
 
     fn read(&mut self, snapshot: &Snapshot, joints: &mut Joints, sizes: &mut BTreeMap<u32, u64>) {
-        for (&id, vnet) in &snapshot.vnets {
+        for (id, vnet) in snapshot.vnets.iter() {
+            let id = vnetem_packet::VnetId(id);
             joints.add(Node::Vnet(id));
             let peers = vnet.peers.iter().map(|&peer| Node::Vnet(peer));
             let sites = vnet.sites.iter().map(|&site| Node::Site(site));
@@ -130,7 +136,7 @@ impl Domains {
                 joints.join(Node::Vnet(id), other);
             }
         }
-        for place in snapshot.places.iter().flatten() {
+        for place in snapshot.places.values() {
             match place {
                 PlaceView::Subnet(subnet) => {
                     let node = Node::Vnet(subnet.vnet);
@@ -151,8 +157,7 @@ impl Domains {
                 }
             }
         }
-        for (number, nic) in (0..).zip(snapshot.nics.iter()) {
-            let Some(nic) = nic else { continue };
+        for (number, nic) in snapshot.nics.iter() {
             self.nics.insert(number, nic.subnet.0);
             let Some(&node) = self.places.get(&nic.subnet.0) else { continue };
             for outbound in [&nic.balanced, &nic.instance, &nic.kept] {

@@ -2,12 +2,12 @@
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use vnetem_packet::{SiteId, VnetId};
 
 use crate::edge::Place;
+use crate::shared::Numbered;
 use crate::snapshot::PlaceView;
 use crate::snapshot::ranges::{Ranges, is_somebodys};
 use crate::{EdgeId, PrivateEndpointId, Snapshot};
@@ -23,15 +23,15 @@ pub(super) struct RealmId(usize);
 #[derive(Debug, Default)]
 pub(super) struct Realms {
     realms: Vec<Ranges>,
-    vnets: BTreeMap<VnetId, RealmId>,
+    vnets: Numbered<RealmId>,
     /// The realm of each subnet and site, by their shared number.
-    places: Vec<Option<RealmId>>,
+    places: Numbered<RealmId>,
     /// The subnet of each interface.
-    nics: Vec<Option<u32>>,
+    nics: Numbered<u32>,
     /// The subnet of each private endpoint.
     private: BTreeMap<PrivateEndpointId, u32>,
     /// The network of every subnet that ever existed.
-    vnet_by_subnet: Arc<Vec<Option<VnetId>>>,
+    vnet_by_subnet: Numbered<VnetId>,
     /// Peerings and gateways, also removed ones (INV-tombstone-answers).
     joints: BTreeSet<(Node, Node)>,
 }
@@ -46,13 +46,14 @@ impl Realms {
     /// Follows a configuration.
     pub(super) fn apply(&mut self, snapshot: &Snapshot) {
         let mut ranges: BTreeMap<Node, Vec<Ipv4Net>> = BTreeMap::new();
-        for (&id, vnet) in &snapshot.vnets {
+        for (id, vnet) in snapshot.vnets.iter() {
+            let id = VnetId(id);
             ranges.insert(Node::Vnet(id), vnet.ranges.clone());
             let peers = vnet.peers.iter().map(|&peer| Node::Vnet(peer));
             let sites = vnet.sites.iter().map(|&site| Node::Site(site));
             self.joints.extend(peers.chain(sites).map(|other| (Node::Vnet(id), other)));
         }
-        for place in snapshot.places.iter().flatten() {
+        for place in snapshot.places.values() {
             if let PlaceView::Site(site) = place {
                 let own = site.ranges.iter().filter(|range| is_somebodys(range));
                 ranges.insert(Node::Site(site.id), own.copied().collect());
@@ -68,17 +69,19 @@ impl Realms {
             }
         }
         self.realms = all.into_iter().map(Ranges::from_iter).collect();
-        let vnets = snapshot.vnets.keys();
-        let vnet = |id: &VnetId| Some((*id, *realm_of.get(&Node::Vnet(*id))?));
+        let vnets = snapshot.vnets.iter().map(|(id, _)| id);
+        let vnet = |id| Some((id, *realm_of.get(&Node::Vnet(VnetId(id)))?));
         self.vnets = vnets.filter_map(vnet).collect();
-        let home = |place: &Option<PlaceView>| match place.as_ref()? {
-            PlaceView::Subnet(subnet) => realm_of.get(&Node::Vnet(subnet.vnet)).copied(),
-            PlaceView::Site(site) => realm_of.get(&Node::Site(site.id)).copied(),
+        let home = |(number, place): (u32, &PlaceView)| {
+            let node = match place {
+                PlaceView::Subnet(subnet) => Node::Vnet(subnet.vnet),
+                PlaceView::Site(site) => Node::Site(site.id),
+            };
+            Some((number, *realm_of.get(&node)?))
         };
-        self.places = snapshot.places.iter().map(home).collect();
-        self.vnet_by_subnet = Arc::clone(&snapshot.vnet_by_subnet);
-        let nics = snapshot.nics.iter();
-        self.nics = nics.map(|nic| nic.as_ref().map(|nic| nic.subnet.0)).collect();
+        self.places = snapshot.places.iter().filter_map(home).collect();
+        self.vnet_by_subnet = snapshot.vnet_by_subnet.clone();
+        self.nics = snapshot.nics.iter().map(|(id, nic)| (id, nic.subnet.0)).collect();
         self.private = snapshot.private.iter().map(|(&id, view)| (id, view.subnet.0)).collect();
     }
 
@@ -108,7 +111,7 @@ impl Realms {
 
     /// Returns the realm of a subnet or a site.
     pub(super) fn of_place(&self, number: u32) -> Option<RealmId> {
-        self.places.get(number as usize).copied().flatten()
+        self.places.get(number).copied()
     }
 
     /// Returns the realm of an edge that is not public.
@@ -119,11 +122,10 @@ impl Realms {
                 self.of_place(id.0)
             }
             Place::Site(id) => self.of_place(id.0),
-            Place::Nic(id) => self.of_place((*self.nics.get(id.0 as usize)?)?),
+            Place::Nic(id) => self.of_place(*self.nics.get(id.0)?),
             // Answers come even to a subnet that was removed.
             Place::Endpoint(_, subnet) => {
-                let vnet = (*self.vnet_by_subnet.get(subnet.0 as usize)?)?;
-                self.vnets.get(&vnet).copied()
+                self.vnets.get(self.vnet_by_subnet.get(subnet.0)?.0).copied()
             }
             Place::Private(id) => self.of_place(*self.private.get(&id)?),
             Place::Internet | Place::Public(_) => None,

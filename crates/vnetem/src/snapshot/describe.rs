@@ -111,6 +111,6 @@ impl Snapshot {
     }
 
     fn vnet_name(&self, id: VnetId) -> String {
-        self.vnets.get(&id).map_or_else(|| id.to_string(), |view| view.name.clone())
+        self.vnet(id).map_or_else(|| id.to_string(), |view| view.name.clone())
     }
 }

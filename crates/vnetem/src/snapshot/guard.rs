@@ -1,7 +1,6 @@
 //! Security groups, compiled for the places that they guard.
 
 use core::fmt;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vnetem_authz::{CompiledGroup, RuleDirection};
@@ -9,6 +8,7 @@ use vnetem_packet::SubnetId;
 
 use super::Snapshot;
 use crate::NicId;
+use crate::shared::Map;
 
 /// Number of a security group, never reused within one control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,9 +17,9 @@ pub struct SecurityGroupId(pub u32);
 /// Compiled security groups, by the place that they guard.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Guards {
-    pub(crate) names: BTreeMap<SecurityGroupId, String>,
-    pub(crate) subnets: BTreeMap<SubnetId, Guard>,
-    pub(crate) nics: BTreeMap<NicId, Guard>,
+    pub(crate) names: Map<SecurityGroupId, Arc<str>>,
+    pub(crate) subnets: Map<SubnetId, Guard>,
+    pub(crate) nics: Map<NicId, Guard>,
 }
 
 /// A group with its names resolved as one subnet sees them. Equal ones are shared.
@@ -33,7 +33,7 @@ impl Snapshot {
     /// Returns the name of a security group, or its number if it was removed.
     #[must_use]
     pub fn security_group_name(&self, id: SecurityGroupId) -> String {
-        self.guards.names.get(&id).cloned().unwrap_or_else(|| id.to_string())
+        self.guards.names.get(&id).map_or_else(|| id.to_string(), |name| name.to_string())
     }
 
     /// Returns the name of a rule in a group that guards something.

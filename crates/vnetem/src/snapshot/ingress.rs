@@ -2,6 +2,7 @@
 //! neither kind nor number costs a branch.
 
 use core::net::Ipv4Addr;
+use std::sync::Arc;
 
 use super::ranges::unreserved;
 use crate::ServiceId;
@@ -20,42 +21,70 @@ pub(crate) struct IngressEntry {
     except: bool,
 }
 
-/// The ingress entries of a configuration, in the order of [`EdgeId::ingress`].
+/// The ingress entries of a configuration, in the order of [`EdgeId::ingress`]. Pages of them are
+/// shared with other configurations.
 #[derive(Clone, Debug)]
-pub(crate) struct IngressTable(Vec<IngressEntry>);
+pub(crate) struct IngressTable {
+    pages: Arc<[Arc<Page>]>,
+    /// The page of places that do not exist.
+    shut: Arc<Page>,
+}
+
+type Page = [IngressEntry; PAGE];
+
+/// A commit that changes an entry copies its page and the list of pages.
+const PAGE: usize = 512;
 
 impl IngressTable {
     /// Returns the ingress entry of an edge, if it has one.
     #[inline(always)]
     pub(crate) fn at(&self, edge: EdgeId) -> Option<&IngressEntry> {
         let (index, edge) = edge.ingress();
-        self.0.get(index).filter(|ingress| ingress.edge == edge)
+        self.entry(index).filter(|ingress| ingress.edge == edge)
     }
 
-    /// Makes room for this many places, the internet included.
-    pub(crate) fn resize(&mut self, places: usize) {
-        self.0.resize(MAX_SERVICES.saturating_add(places), IngressEntry::SHUT);
+    #[inline(always)]
+    fn entry(&self, at: usize) -> Option<&IngressEntry> {
+        self.pages.get(at / PAGE)?.get(at % PAGE)
+    }
+
+    /// Sets an entry, and copies its page if that changes it. A page without entries is shared.
+    fn put(&mut self, at: usize, entry: IngressEntry) {
+        if self.entry(at).unwrap_or(&IngressEntry::SHUT) == &entry {
+            return;
+        }
+        let (page, place) = (at / PAGE, at % PAGE);
+        if self.pages.len() <= page {
+            let more = page + 1 - self.pages.len();
+            let more = core::iter::repeat_n(Arc::clone(&self.shut), more);
+            self.pages = self.pages.iter().cloned().chain(more).collect();
+        }
+        let Some(page) = Arc::make_mut(&mut self.pages).get_mut(page) else { return };
+        if let Some(old) = Arc::make_mut(page).get_mut(place) {
+            *old = entry;
+        }
+        if entry == IngressEntry::SHUT && **page == *self.shut {
+            *page = Arc::clone(&self.shut);
+        }
     }
 
     /// Sets the ingress entry of a place. Only a subnet has one.
     pub(crate) fn set(&mut self, number: u32, place: Option<&PlaceView>) {
-        if let Some(ingress) = self.0.get_mut(MAX_SERVICES.saturating_add(number as usize)) {
-            *ingress = match place {
-                Some(PlaceView::Subnet(subnet)) => IngressEntry::of(subnet),
-                Some(PlaceView::Site(_)) | None => IngressEntry::SHUT,
-            };
-        }
+        let entry = match place {
+            Some(PlaceView::Subnet(subnet)) => IngressEntry::of(subnet),
+            Some(PlaceView::Site(_)) | None => IngressEntry::SHUT,
+        };
+        self.put(MAX_SERVICES.saturating_add(number as usize), entry);
     }
 
     /// Sets the ingress entry of the internet. It refuses the network's own addresses as sources.
     pub(crate) fn set_internet(&mut self, ours: Option<(Ipv4Addr, Ipv4Addr)>) {
         let ingress = IngressEntry::new(EdgeId::INTERNET);
-        if let Some(place) = self.0.get_mut(EdgeId::INTERNET.ingress().0) {
-            *place = match ours {
-                Some((first, last)) => ingress.with(first.to_bits(), last.to_bits(), true),
-                None => ingress.with(0, u32::MAX, false),
-            };
-        }
+        let entry = match ours {
+            Some((first, last)) => ingress.with(first.to_bits(), last.to_bits(), true),
+            None => ingress.with(0, u32::MAX, false),
+        };
+        self.put(EdgeId::INTERNET.ingress().0, entry);
     }
 }
 
@@ -63,7 +92,12 @@ impl IngressTable {
 impl Default for IngressTable {
     fn default() -> Self {
         let ingress = |service| IngressEntry::new(EdgeId::public(service)).with(0, u32::MAX, false);
-        Self((0..).take(MAX_SERVICES).map(|number| ingress(ServiceId(number))).collect())
+        let shut = Arc::new([IngressEntry::SHUT; PAGE]);
+        let mut table = Self { pages: Arc::from([]), shut };
+        for number in (0..).take(MAX_SERVICES) {
+            table.put(usize::from(number), ingress(ServiceId(number)));
+        }
+        table
     }
 }
 
@@ -84,9 +118,9 @@ impl IngressEntry {
         let ingress = Self::new(EdgeId::subnet(subnet.id));
         let (first, last) = unreserved(subnet.prefix);
         // A declared interface has an edge of its own, and so has a private endpoint.
-        match subnet.nics.is_empty() && subnet.private.is_empty() {
-            true => ingress.with(first.to_bits(), last.to_bits(), false),
-            false => ingress,
+        match subnet.has_nics || subnet.has_private {
+            false => ingress.with(first.to_bits(), last.to_bits(), false),
+            true => ingress,
         }
     }
 
@@ -105,7 +139,6 @@ mod tests {
     #[test]
     fn edge_has_its_own_entry() {
         let mut ingress_table = IngressTable::default();
-        ingress_table.resize(3);
         ingress_table.set_internet(Some(([20, 0, 0, 1].into(), [20, 0, 0, 9].into())));
         for number in [0, 2, 3, u32::MAX] {
             let subnet = EdgeId::subnet(SubnetId(number));

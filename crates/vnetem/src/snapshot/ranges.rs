@@ -70,16 +70,15 @@ impl Snapshot {
     /// Returns whether an address belongs to a virtual network or to a peered one.
     pub(crate) fn is_at_home(&self, vnet: VnetId, address: Ipv4Addr) -> bool {
         let holds = |view: &VnetView| view.ranges.iter().any(|range| range.contains(&address));
-        let Some(view) = self.vnets.get(&vnet) else { return false };
-        holds(view)
-            || view.peers.iter().any(|peer| self.vnets.get(peer).is_some_and(|it| holds(it)))
+        let Some(view) = self.vnet(vnet) else { return false };
+        holds(view) || view.peers.iter().any(|peer| self.vnet(*peer).is_some_and(holds))
     }
 
     /// Returns whether an address is internal to a virtual network: its own, a peer's, or behind
     /// one of its gateways.
     pub(crate) fn is_inside(&self, vnet: VnetId, address: Ipv4Addr) -> bool {
         self.is_at_home(vnet, address)
-            || self.vnets.get(&vnet).is_some_and(|view| view.learned.contains(address))
+            || self.vnet(vnet).is_some_and(|view| view.learned.contains(address))
     }
 
     /// Returns the virtual network that an edge belongs to.

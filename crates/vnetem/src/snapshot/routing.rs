@@ -133,7 +133,7 @@ impl Snapshot {
         if route.source != RouteSource::User || route.next_hop != NextHop::VnetLocal {
             return None;
         }
-        let private = &self.vnets.get(&view.vnet)?.private;
+        let private = &self.vnet(view.vnet)?.private;
         let taken = |at: Ipv4Addr| {
             let best = view.routes.lookup(at);
             best.is_some_and(|(prefix, _)| prefix == route.prefix)

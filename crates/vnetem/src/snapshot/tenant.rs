@@ -7,7 +7,6 @@ use vnetem_nat::{RevalidationKey, Tenant};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use crate::edge::{Place, place_of};
-use crate::snapshot::PlaceView;
 use crate::{EdgeId, Snapshot};
 
 /// Returns the tenant of a virtual network. Numbers of networks and sites are two sequences; 0 is
@@ -27,10 +26,11 @@ impl Snapshot {
     #[inline]
     pub(crate) fn tenant_of(&self, revalidation_key: RevalidationKey) -> Tenant {
         let number = place_of(revalidation_key);
-        match self.place(number) {
-            Some(PlaceView::Subnet(view)) => tenant_of_vnet(view.vnet),
-            Some(PlaceView::Site(view)) => tenant_of_site(view.id),
-            None => self.tenant_of_subnet(SubnetId(number)),
+        match self.vnet_by_subnet.get(number) {
+            Some(vnet) => tenant_of_vnet(*vnet),
+            None => {
+                self.site(SiteId(number)).map_or(Tenant::NOBODY, |site| tenant_of_site(site.id))
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use vnetem::{
 
 use crate::packets::{end, net, segment};
 
-/// One edit of who may talk to whom, by small numbers.
+/// One edit of peerings, rules or routes, by small numbers.
 #[derive(Clone, Copy, Debug)]
 enum Edit {
     Rules { group: usize, selector: usize, deny: bool, inbound: bool },

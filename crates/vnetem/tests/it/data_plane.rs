@@ -355,7 +355,7 @@ fn tag_update_without_endpoint_closes_nothing() {
 /// N-07: attaching a NAT gateway leaves live flows where they are; N-08: taking an address away
 /// ends its flows and no others.
 #[test]
-fn gateway_keeps_flows_until_address_removal() {
+fn gateway_retains_flows_until_address_removal() {
     let mut world = World::new(Settings::replayable(0));
     world.network.set_outbound(world.web, Outbound::Private).unwrap();
     world.network.set_outbound(world.web, Outbound::Default(ip("20.9.9.9"))).unwrap();
@@ -366,7 +366,7 @@ fn gateway_keeps_flows_until_address_removal() {
     world.apply();
     let (_, gateway) = world.connect(world.vm(), "10.0.0.4:2", "8.8.8.8:443");
     assert_eq!(*gateway.ip(), ip("20.1.1.1"));
-    // Another change makes both be judged again: they still stand.
+    // Another change makes the plane revalidate both: they remain.
     world.network.set_route(world.web, net("99.0.0.0/8"), NextHop::None).unwrap();
     world.apply();
     assert!(world.made().is_empty());
@@ -520,7 +520,7 @@ fn answer_by_another_edge_is_dropped() {
     let source = Headers::parse(&packet).unwrap().tuple().source;
     world.network.add_service("dns", &[net("8.8.8.0/24")]).unwrap();
     world.apply();
-    // Until the flow is judged again its packets go by the internet; afterwards by the service.
+    // Until the plane revalidates the flow, its packets go by the internet; then by the service.
     let answer = || tcp(end("8.8.8.8:443"), source, "SA", 1, 1001);
     let service = Edge::Service { service: ServiceId(1), identity: None };
     world.made();
@@ -578,7 +578,7 @@ fn one_call_closes_bounded_flows() {
     let mut left = 3000;
     while left > 0 {
         assert_eq!(world.plane.poll_timeout(), Some(world.now), "there is more to do");
-        assert!(world.plane.poll_transmit(world.now).is_none(), "nobody is told of datagrams");
+        assert!(world.plane.poll_transmit(world.now).is_none(), "nobody is notified of datagrams");
         let live = world.plane.flow_counters().live;
         assert!(live < left && left - live <= 1024, "{} of {left} in one call", left - live);
         left = live;

@@ -90,6 +90,10 @@ fn site_reaches_networks_and_internet() {
     assert_eq!(spoofed, DropReason::SpoofedSource);
     let unknown = refused(&mut plane, Edge::Site(SiteId(99)), syn("192.168.1.7:1", "10.0.0.4:4"));
     assert_eq!(unknown, DropReason::UnknownEdge);
+    for beyond in [Edge::Site(SiteId(u32::MAX)), Edge::Subnet(SubnetId(u32::MAX))] {
+        let unknown = refused(&mut plane, beyond, syn("192.168.1.7:1", "10.0.0.4:4"));
+        assert_eq!(unknown, DropReason::UnknownEdge);
+    }
 }
 
 /// INV-toggle-ends-exact-set: a change of a network touches the flows of the sites that it is

@@ -165,15 +165,15 @@ fn replies_survive_a_rule_change() {
     assert!(matches!(w.out("10.0.0.4:50002", FAR, "S").0, Disposition::Deny(_)));
 }
 
-/// P-22: whichever packet comes first after a change, what is judged is the flow as its opener
+/// P-22: whichever packet comes first after a change, what is judged is the flow as its initiator
 /// would open it; an answer neither widens nor narrows that.
 #[test]
 fn revalidation_decides_for_the_initiator() {
     let mut w = world();
     let stays = w.open(VM, FAR);
     let leaves = w.open("10.0.0.4:50002", "9.9.9.9:443");
-    // A route that holds for one of the two, and one for the opener's own address, which no packet
-    // towards it is judged by.
+    // One route to the remote of one flow, and one to the public address of the initiator. No
+    // answer is decided by the second.
     w.network.set_route(w.web, net("9.9.9.9/32"), NextHop::None).unwrap();
     w.network.set_route(w.web, net("20.1.1.1/32"), NextHop::None).unwrap();
     w.apply();

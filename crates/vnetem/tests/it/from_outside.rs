@@ -1,5 +1,5 @@
-//! What the outside opens: who hears of its end, how it is answered, and by whom a SYN that nobody
-//! asked for.
+//! What the outside opens: who hears of its end, how it is answered, and who answers an unsolicited
+//! SYN.
 
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ fn reply(flags: &str, numbers: (u32, u32)) -> Vec<u8> {
     segment(end(PRIVATE), end(CALLER), flags, numbers, &[])
 }
 
-/// U-01: the opener that a mode speaks of may be outside.
+/// U-01: the initiator that a mode speaks of may be outside.
 #[test]
 fn closing_notifies_an_external_initiator() {
     for (closing, notified) in [
@@ -215,7 +215,7 @@ fn answers_elsewhere_meet_the_next_hop() {
         world.send(vm, crate::packets::summed(old)),
         Disposition::Drop(DropReason::TtlExpired)
     );
-    assert_eq!(world.made().len(), 1, "the machine is told");
+    assert_eq!(world.made().len(), 1, "the machine is notified");
     // The rules that every group ends with let in nothing that goes on to the internet.
     let usual = SecurityGroup::default();
     let group = world.network.add_security_group("usual", usual).unwrap();

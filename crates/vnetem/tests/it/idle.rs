@@ -138,7 +138,7 @@ fn n_15_inbound_flow_uses_address_timeout() {
     assert_eq!(world.lives(internal), 20);
 }
 
-/// N-07, N-15: a connection keeps the timeout with which it opened, also when it is judged again;
+/// N-07, N-15: a connection keeps the timeout with which it opened, also when it is revalidated;
 /// the next one has the new.
 #[test]
 fn n_15_changed_timeout_binds_new_connections() {

@@ -65,7 +65,7 @@ fn names_follow_the_networks_zone() {
 
 /// L-10: the link of the zone decides what becomes of names that it lacks.
 #[test]
-fn zone_links_fall_back_where_told() {
+fn zone_links_fall_back_where_configured() {
     let mut named = world();
     let ([mine, _, plain], storage) = (named.vnets, named.storage);
     assert_eq!(named.network.zone_link(storage, mine), Some(ZoneLink { fallback: false }));

@@ -164,9 +164,9 @@ fn mtu_below_68_is_refused() {
     let (mut network, web) = network();
     let narrow = Settings { mtu: Mtu { public: 1, private: 1 }, ..fits };
     let mut plane = DataPlane::new(network.commit(), narrow);
-    for (bytes, goes_on) in [(40, true), (41, false)] {
+    for (bytes, forwarded) in [(40, true), (41, false)] {
         let mut packet = datagram(end("10.0.0.4:7"), end("8.8.8.8:53"), &vec![7; bytes]);
         let disposition = process(&mut plane, Time(1), web, &mut packet);
-        assert_eq!(matches!(disposition, Disposition::Forward(_)), goes_on, "{disposition:?}");
+        assert_eq!(matches!(disposition, Disposition::Forward(_)), forwarded, "{disposition:?}");
     }
 }

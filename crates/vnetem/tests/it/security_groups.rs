@@ -157,9 +157,9 @@ fn denied_packet_makes_no_flow() {
 }
 
 /// P-13, C-11: after the rule that allowed it is gone a live flow goes on, in both directions and
-/// even if something else makes it be judged again (INV-toggle-idempotent); a new one is refused.
+/// even if another change revalidates it (INV-toggle-idempotent); a new one is refused.
 #[test]
-fn group_edit_keeps_live_flows() {
+fn group_edit_retains_live_flows() {
     let mut w = world();
     let group = w.group("web", &[]);
     w.network.guard_subnet(w.web, Some(group)).unwrap();

@@ -401,7 +401,7 @@ fn ranges_of_any_class_keep_shards() {
         let storage = network.add_service("storage", &[net("52.239.0.0/16")]).unwrap();
         let vnet = network.add_vnet("net", &[net(&format!("{range}.0.0/{length}"))]).unwrap();
         // Who has the same addresses elsewhere, and who has those of the internet.
-        network.add_vnet("twin", &[net(&format!("{range}.0.0/16"))]).unwrap();
+        network.add_vnet("overlapping", &[net(&format!("{range}.0.0/16"))]).unwrap();
         network.add_vnet("squatter", &[net("8.8.0.0/16")]).unwrap();
         let subnet = |network: &mut Network, name, third| {
             network.add_subnet(vnet, name, net(&format!("{range}.{third}.0/24"))).unwrap()
@@ -551,7 +551,7 @@ fn bare_answers(departures: &[Departure]) -> Vec<Arrival> {
 }
 
 /// A domain has everything that a packet of it can meet without the internet: peers, sites behind
-/// gateways, and whoever shares a public address.
+/// gateways, and whoever had the same public address.
 #[test]
 fn domain_has_what_is_connected() {
     let mut network = Network::new();
@@ -566,23 +566,25 @@ fn domain_has_what_is_connected() {
     let pool = |address| Outbound::NatGateway(vec![ip(address)]);
     network.peer(vnets[0].0, vnets[1].0).unwrap();
     network.set_outbound(vnets[1].1, pool("20.1.1.1")).unwrap();
-    network.set_outbound(vnets[2].1, pool("20.1.1.1")).unwrap();
     let nic = network.add_nic(vnets[4].1, "own", ip("10.4.0.4")).unwrap();
     network.set_public_address(nic, Some(ip("20.1.9.9"))).unwrap();
     let before = network.commit();
     let domains = Domains::new([&*before]);
     let at = |domains: &Domains, number: usize| domains.at(Edge::Subnet(vnets[number].1));
-    assert_eq!((domains.len(), domains.addresses(0), domains.addresses(1)), (4, 768, 256));
-    assert_eq!([0, 1, 2].map(|number| at(&domains, number)), [Some(0); 3]);
-    assert_eq!([3, 4, 5].map(|number| at(&domains, number)), [1, 2, 3].map(Some));
-    assert_eq!(domains.at(Edge::Nic(nic)), Some(2));
-    assert_eq!(domains.behind(ip("20.1.9.9")), Some(2));
+    assert_eq!((domains.len(), domains.addresses(0), domains.addresses(1)), (5, 512, 256));
+    assert_eq!([0, 1].map(|number| at(&domains, number)), [Some(0); 2]);
+    assert_eq!([2, 3, 4, 5].map(|number| at(&domains, number)), [1, 2, 3, 4].map(Some));
+    assert_eq!(domains.at(Edge::Nic(nic)), Some(3));
+    assert_eq!(domains.behind(ip("20.1.9.9")), Some(3));
     assert_eq!(domains.behind(ip("8.8.8.8")), None);
     assert_eq!(domains.at(Edge::Internet), None);
 
-    // Both sides of a change are served by one split.
+    // One split serves both sides of a change, such as that of a public address.
+    network.set_outbound(vnets[1].1, pool("20.1.1.9")).unwrap();
+    network.set_outbound(vnets[2].1, pool("20.1.1.1")).unwrap();
     network.peer(vnets[3].0, vnets[5].0).unwrap();
     let after = network.commit();
     let domains = Domains::new([&*before, &*after]);
     assert_eq!((domains.len(), at(&domains, 3)), (3, at(&domains, 5)));
+    assert_eq!(at(&domains, 2), at(&domains, 1));
 }

@@ -416,8 +416,8 @@ fn every_full_table_has_its_reason() {
     }
 }
 
-/// INV-hold-down-kept, INV-one-cause-per-drop: a port that one socket had towards a remote rests
-/// there, though the socket has it for all others by now.
+/// A port that one socket had towards a remote is in hold-down there, though another socket has it
+/// for all other remotes by now (INV-hold-down-kept, INV-one-cause-per-drop).
 #[test]
 fn held_tuple_has_its_own_reason() {
     let mut network = Network::new();

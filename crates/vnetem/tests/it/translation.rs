@@ -206,10 +206,10 @@ fn flow_survives_remote_address_becoming_internal() {
     assert_eq!(reason, DropReason::SpoofedSource);
 }
 
-/// T-03: the port of a socket keeps the filter with which it was given, also for whom the socket
-/// calls after a change; a port that is given after it has the new one.
+/// A socket's port keeps the filter of its allocation, also for remotes that the socket calls after
+/// a change. A port allocated after the change has the new filter (T-03).
 #[test]
-fn t_03_port_keeps_its_original_filter() {
+fn t_03_port_retains_its_original_filter() {
     let mut network = Network::new();
     let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
     let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
@@ -265,7 +265,7 @@ fn t_16_unsolicited_syn_answered_late() {
 /// T-19: what is picked up in the middle, where that is wanted.
 #[test]
 fn t_19_loose_pick_up_is_configurable() {
-    for (loose_pickup, resets, goes_on) in [
+    for (loose_pickup, resets, forwarded) in [
         (LoosePickup::Drop, 0, false),
         (LoosePickup::Reset, 1, false),
         (LoosePickup::PickUp, 0, true),
@@ -279,9 +279,9 @@ fn t_19_loose_pick_up_is_configurable() {
         }
         world.made();
         let mut packet = tcp("10.0.0.4:7", REMOTE, "A");
-        assert_eq!(matches!(world.process(vm, &mut packet), Disposition::Forward(_)), goes_on);
+        assert_eq!(matches!(world.process(vm, &mut packet), Disposition::Forward(_)), forwarded);
         assert_eq!(world.made().len(), resets);
-        assert_eq!(world.plane.flow_counters().live, u32::from(goes_on));
+        assert_eq!(world.plane.flow_counters().live, u32::from(forwarded));
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn page(title: &str, body: &Markup) -> String {
 }
 
 impl Report {
-    /// The report as one HTML page that needs no network and no script.
+    /// Writes the report as one HTML page that needs no network and no script.
     #[must_use]
     pub fn html(&self) -> String {
         let title = "What the change does";

@@ -86,7 +86,7 @@ impl Timeline {
         }
     }
 
-    /// The page.
+    /// Writes the page.
     #[must_use]
     pub fn html(&self, title: &str) -> String {
         let body = html! {

@@ -51,7 +51,7 @@ fn endpoint_leaves_the_forced_tunnel() {
 
 /// A hub that is in no file: what its appliance does is not known, and not guessed.
 #[test]
-fn unknown_appliance_keeps_its_place() {
+fn unknown_appliance_retains_its_place() {
     let mut all = tunnelled("10.50.0.4");
     all.remove(2);
     let mut estate = estate(&all, &[("stlogs", STORAGE)]);

@@ -78,7 +78,7 @@ fn capture(packets: &[(&str, u64, u8)]) -> Vec<u8> {
 
 /// Both directions are one flow, opened by who sent the SYN, or by the end that is the model's.
 #[test]
-fn capture_gives_flows_by_opener() {
+fn capture_gives_flows_by_initiator() {
     const SYN: u8 = 2;
     const ACK: u8 = 16;
     const FIN_ACK: u8 = 17;

@@ -7,6 +7,7 @@ mod frame;
 mod lazy;
 mod lists;
 mod resources;
+mod symbols;
 mod values;
 
 use std::rc::Rc;

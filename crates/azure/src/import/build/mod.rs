@@ -12,7 +12,9 @@ use core::fmt;
 use core::net::Ipv4Addr;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use ipnet::Ipv4Net;
 use vnetem::{Network, NicId, PrivateEndpointId, ResourceId, ServiceId, SubnetId, VnetId};
 
 use super::notes::{Missing, assume};
@@ -62,6 +64,8 @@ pub struct LoadedNetwork {
     /// Where resources answer, by name in small letters or by id.
     addresses: BTreeMap<String, Ipv4Addr>,
     stand_ins: StandIns,
+    /// Ranges in which resources may be, by tag and region.
+    stand_in_ranges: BTreeMap<(&'static str, String), Arc<[Ipv4Net]>>,
     services: BTreeMap<&'static str, ServiceId>,
     vnets: BTreeMap<Id, VnetId>,
     subnets: BTreeMap<Id, Vec<SubnetId>>,
@@ -86,6 +90,7 @@ impl LoadedNetwork {
             names: Names::default(),
             addresses: BTreeMap::new(),
             stand_ins: StandIns::default(),
+            stand_in_ranges: BTreeMap::new(),
             services: BTreeMap::new(),
             vnets: BTreeMap::new(),
             subnets: BTreeMap::new(),
@@ -153,38 +158,39 @@ impl LoadedNetwork {
         assume(&mut self.assumptions, code, text);
     }
 
-    /// The virtual network of an id.
+    /// Returns the virtual network of an id.
     #[must_use]
     pub fn vnet_of(&self, id: &Id) -> Option<VnetId> {
         self.vnets.get(id).copied()
     }
 
-    /// The subnet of an id; several for one of several ranges, the first range first.
+    /// Returns the subnet of an id; several for one of several ranges, the first range first.
     #[must_use]
     pub fn subnets_of(&self, id: &Id) -> &[SubnetId] {
         self.subnets.get(id).map_or(&[], Vec::as_slice)
     }
 
-    /// The interface of an id; several for one of several addresses, the primary one first.
+    /// Returns the interface of an id; several for one of several addresses, the primary one first.
     #[must_use]
     pub fn nics_of(&self, id: &Id) -> &[NicId] {
         self.nics.get(id).map_or(&[], Vec::as_slice)
     }
 
-    /// The resource of an id.
+    /// Returns the resource of an id.
     #[must_use]
     pub fn resource_of(&self, id: &Id) -> Option<ResourceId> {
         self.resources.get(id).copied()
     }
 
-    /// The service of a name, `Microsoft.Storage`.
+    /// Returns the service of a name, `Microsoft.Storage`.
     #[must_use]
     pub fn service_of(&self, name: &str) -> Option<ServiceId> {
         let service = EndpointService::named(name)?;
         self.services.get(service.name).copied()
     }
 
-    /// What an address stands for that no file has: an appliance, a public address, a resource.
+    /// Returns what an address stands for that no file has: an appliance, a public address, a
+    /// resource.
     #[must_use]
     pub fn stands_for(&self, address: Ipv4Addr) -> Option<&str> {
         self.stand_ins.what(address)

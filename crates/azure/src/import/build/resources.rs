@@ -1,6 +1,7 @@
 //! Resources with their firewalls, endpoint policies, private endpoints.
 
 use core::net::Ipv4Addr;
+use std::sync::Arc;
 
 use ipnet::{Ipv4Net, Ipv4Subnets};
 use vnetem::{
@@ -132,8 +133,22 @@ impl LoadedNetwork {
             "address-of-resource-unknown",
             "Where a resource answers is in no file: an address of its service and region stands in.",
         );
+        let key = (service.tag, resource.region.clone());
+        let ranges = match self.stand_in_ranges.get(&key) {
+            Some(ranges) => Arc::clone(ranges),
+            None => {
+                let ranges = self.ranges_of(service, &resource.region);
+                self.stand_in_ranges.insert(key, Arc::clone(&ranges));
+                ranges
+            }
+        };
+        self.stand_ins.of_service(&format!("resource {}", resource.id), &ranges)
+    }
+
+    /// The ranges of a service in a region; all of them if none is there.
+    fn ranges_of(&self, service: &EndpointService, region: &str) -> Arc<[Ipv4Net]> {
         let mut parts = self.tags.sub_tags(service.tag);
-        let local = parts.find(|part| part.region() == Some(resource.region.as_str()));
+        let local = parts.find(|part| part.region() == Some(region));
         let all = self.tags.tag(service.tag);
         let ranges: Vec<Ipv4Net> =
             local.or(all).map(|tag| tag.prefixes().to_vec()).unwrap_or_default();
@@ -144,7 +159,7 @@ impl LoadedNetwork {
         if ranges.is_empty() {
             ranges = whole;
         }
-        self.stand_ins.of_service(&format!("resource {}", resource.id), &ranges)
+        ranges.into()
     }
 
     fn firewall(&mut self, resource: &Resource) -> Firewall {

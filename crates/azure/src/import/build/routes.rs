@@ -10,16 +10,18 @@ use vnetem::{
 
 use super::LoadedNetwork;
 use crate::EndpointService;
-use crate::import::{Inventory, Link, Route, RoutePrefix, RouteTable, RouteTarget, Subnet};
+use crate::import::{Id, Inventory, Link, Route, RoutePrefix, RouteTable, RouteTarget, Subnet};
 
 impl LoadedNetwork {
     pub(super) fn set_routes(&mut self, inventory: &Inventory) {
+        let tables: BTreeMap<&Id, &RouteTable> =
+            inventory.route_tables.iter().rev().map(|table| (&table.id, table)).collect();
         for subnet in &inventory.subnets {
             let places = self.subnets.get(&subnet.id).cloned().unwrap_or_default();
             let table = match &subnet.route_table {
                 Link::None => None,
                 Link::To(id) => {
-                    let table = inventory.route_tables.iter().find(|table| table.id == *id);
+                    let table = tables.get(id).copied();
                     if table.is_none() {
                         let why = format!("no file has the route table {}", id.name());
                         self.leave_out(&subnet.place, why);
@@ -143,18 +145,19 @@ impl LoadedNetwork {
     }
 
     pub(super) fn set_endpoints(&mut self, inventory: &Inventory) {
+        let regions: BTreeMap<&Id, &str> =
+            inventory.vnets.iter().rev().map(|vnet| (&vnet.id, vnet.region.as_str())).collect();
         for subnet in &inventory.subnets {
             let places = self.subnets.get(&subnet.id).cloned().unwrap_or_default();
+            let region = subnet.vnet.id().and_then(|id| regions.get(id)).copied();
+            let region = region.filter(|region| !region.is_empty() && !region.contains('<'));
             for place in places {
-                self.set_endpoints_of(subnet, place, inventory);
+                self.set_endpoints_of(subnet, place, region);
             }
         }
     }
 
-    fn set_endpoints_of(&mut self, subnet: &Subnet, place: SubnetId, inventory: &Inventory) {
-        let vnet = inventory.vnets.iter().find(|vnet| subnet.vnet.id() == Some(&vnet.id));
-        let region = vnet.map(|vnet| vnet.region.clone());
-        let region = region.filter(|region| !region.is_empty() && !region.contains('<'));
+    fn set_endpoints_of(&mut self, subnet: &Subnet, place: SubnetId, region: Option<&str>) {
         let mut wanted = BTreeSet::new();
         for one in &subnet.endpoints {
             let known = EndpointService::named(&one.service);
@@ -169,7 +172,7 @@ impl LoadedNetwork {
                 self.leave_out(&subnet.place, why);
                 continue;
             }
-            let mut endpoint: Endpoint = service.endpoint(region.as_deref());
+            let mut endpoint: Endpoint = service.endpoint(region);
             if one.locations.is_empty() && region.is_none() {
                 self.assume(
                     "endpoint-is-worldwide",

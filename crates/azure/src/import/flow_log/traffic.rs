@@ -22,7 +22,7 @@ pub struct FlowKey {
     pub source: Ipv4Addr,
     /// Its receiver.
     pub destination: Ipv4Addr,
-    /// The port of the opener.
+    /// The port of the initiator.
     pub source_port: u16,
     /// The port of the other end.
     pub destination_port: u16,
@@ -105,24 +105,24 @@ impl Traffic {
             flow.bytes.saturating_add(tuple.bytes_sent).saturating_add(tuple.bytes_received);
     }
 
-    /// The flows, in no order.
+    /// Returns the flows, in no order.
     pub fn flows(&self) -> impl Iterator<Item = (&FlowKey, &Flow)> {
         self.flows.iter()
     }
 
-    /// How many flows there are.
+    /// Returns how many flows there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.flows.len()
     }
 
-    /// Whether there is no flow.
+    /// Returns whether there is no flow.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.flows.is_empty()
     }
 
-    /// The interfaces that logged: MAC addresses, or what the log names instead.
+    /// Returns the interfaces that logged: MAC addresses, or what the log names instead.
     #[must_use]
     pub fn interfaces(&self) -> &[String] {
         &self.interfaces
@@ -130,13 +130,14 @@ impl Traffic {
 }
 
 impl Flow {
-    /// Whether it was open when the log ended: it began or went on, and did not end.
+    /// Returns whether it was open when the log ended: it began or went on, and did not end.
     #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self.last_state, FlowState::Begin | FlowState::Continue)
     }
 
-    /// Whether it was open when the log began: the first that is seen of it is not its beginning.
+    /// Returns whether it was open when the log began: its first line is not its
+    /// beginning.
     #[must_use]
     pub fn was_open_before(&self) -> bool {
         matches!(self.first_state, FlowState::Continue | FlowState::End)

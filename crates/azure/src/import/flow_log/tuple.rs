@@ -14,7 +14,7 @@ pub struct FlowTuple {
     pub source: Ipv4Addr,
     /// Its receiver.
     pub destination: Ipv4Addr,
-    /// The port of the opener.
+    /// The port of the initiator.
     pub source_port: u16,
     /// The port of the other end.
     pub destination_port: u16,
@@ -26,9 +26,9 @@ pub struct FlowTuple {
     pub state: FlowState,
     /// Whether it is encrypted between the hosts, where the log says it.
     pub encrypted: Option<bool>,
-    /// Packets of the opener since the last line.
+    /// Packets of the initiator since the last line.
     pub packets_sent: u64,
-    /// Bytes of the opener since the last line.
+    /// Bytes of the initiator since the last line.
     pub bytes_sent: u64,
     /// Packets of the other end since the last line.
     pub packets_received: u64,

@@ -47,11 +47,11 @@ impl Plan<'_> {
             several: name.ends_with("_ids"),
             depth,
         };
-        self.settle(value, unknown, expression, from, &path)
+        self.decide(value, unknown, expression, from, &path)
     }
 
     /// Puts together a value, what is unknown of it, and what the configuration says of it.
-    fn settle(
+    fn decide(
         &self,
         value: &Value,
         unknown: &Value,
@@ -84,7 +84,7 @@ impl Plan<'_> {
                     let null = Value::Null;
                     let value = value.items().get(place).unwrap_or(&null);
                     let unknown = unknown.items().get(place).unwrap_or(&null);
-                    self.settle(value, unknown, expression, from, &format!("{path}[{place}]"))
+                    self.decide(value, unknown, expression, from, &format!("{path}[{place}]"))
                 };
                 Value::list((0..count).map(item).collect())
             }
@@ -100,8 +100,8 @@ impl Plan<'_> {
                     let value = value.at(name);
                     let from = From { several: from.several || name.ends_with("_ids"), ..from };
                     let path = format!("{path}.{name}");
-                    let settled = self.settle(value, unknown, inner, from, &path);
-                    fields.insert(name.clone(), settled);
+                    let decided = self.decide(value, unknown, inner, from, &path);
+                    fields.insert(name.clone(), decided);
                 }
                 Value::object(fields)
             }

@@ -7,7 +7,7 @@ use super::TcpStream;
 use crate::engine::duration;
 
 impl TcpStream {
-    /// Whether small writes are sent at once.
+    /// Returns whether small writes are sent at once.
     ///
     /// # Errors
     ///
@@ -40,7 +40,7 @@ impl TcpStream {
         Ok(())
     }
 
-    /// What [`set_linger`](Self::set_linger) set.
+    /// Returns what [`set_linger`](Self::set_linger) set.
     ///
     /// # Errors
     ///
@@ -49,7 +49,7 @@ impl TcpStream {
         Ok(self.with(|conn| (conn.linger, false)).flatten())
     }
 
-    /// The time to live of what is sent.
+    /// Returns the time to live of what is sent.
     ///
     /// # Errors
     ///
