@@ -96,14 +96,14 @@ pub(crate) fn seconds(time: Time) -> f64 {
 /// Reads a packet: `bytes`, an object that turns into `bytes`, such as a packet of scapy, or a
 /// buffer.
 pub(crate) fn packet<'py>(value: Any<'_, 'py>) -> PyResult<Bound<'py, PyBytes>> {
-    if let Ok(bytes) = value.cast::<PyBytes>() {
+    if let Ok(bytes) = value.cast_exact::<PyBytes>() {
         return Ok(bytes.clone());
     }
     let made = match value.getattr_opt("__bytes__")? {
         Some(bytes) => bytes.call0()?,
         None => buffer(value)?,
     };
-    Ok(made.cast_into::<PyBytes>()?)
+    Ok(made.extract()?)
 }
 
 fn buffer<'py>(value: Any<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {

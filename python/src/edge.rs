@@ -60,10 +60,10 @@ impl Edge {
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        if let Ok(other) = other.cast::<Self>() {
+        if let Ok(other) = other.cast_exact::<Self>() {
             return other.get().name == self.name;
         }
-        other.cast::<PyString>().is_ok_and(|other| other == self.name.as_str())
+        other.extract::<Bound<'_, PyString>>().is_ok_and(|other| other == self.name.as_str())
     }
 
     fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {

@@ -16,8 +16,8 @@ use crate::verdict::InForce;
 /// A cloud network, changed by edits and read by a ``DataPlane``.
 ///
 /// Everything has a name. A subnet is named ``vnet/subnet``, or ``subnet`` alone where one network
-/// has it. Addresses and prefixes are ``str`` or of ``ipaddress``; where a method takes several, one
-/// alone will do.
+/// has it. Addresses and prefixes are ``str`` or of ``ipaddress``. Where a method takes several,
+/// one alone will do.
 ///
 /// An edit that is refused raises ``EditError`` and changes nothing. Edits have no effect on a data
 /// plane until ``DataPlane.apply``.
@@ -155,7 +155,7 @@ impl Network {
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Self>().is_ok_and(|other| match other.try_borrow() {
+        other.cast_exact::<Self>().is_ok_and(|other| match other.try_borrow() {
             Ok(other) => other.network == self.network,
             Err(_) => true, // it is this one
         })

@@ -52,16 +52,15 @@ enum Entry<'a> {
 
 impl<'a> Entry<'a> {
     fn read(value: Any<'a, '_>) -> PyResult<Self> {
-        if let Ok(edge) = value.cast::<Edge>() {
+        if let Ok(edge) = value.cast_exact::<Edge>() {
             return Ok(Self::Known(edge.get().id));
         }
-        match value.cast::<PyString>() {
-            Ok(name) => Ok(Self::Named(name.to_cow()?)),
-            Err(_) => {
-                let kind = value.get_type().name()?.to_string();
-                Err(PyTypeError::new_err(format!("expected an Edge or its name, not {kind}")))
-            }
+        if let Ok(name) = value.cast_exact::<PyString>() {
+            return Ok(Self::Named(name.to_cow()?));
         }
+        let kind = value.get_type().name()?.to_string();
+        let wrong = || PyTypeError::new_err(format!("expected an Edge or its name, not {kind}"));
+        value.extract().map(|name: String| Self::Named(name.into())).map_err(|_| wrong())
     }
 }
 

@@ -94,10 +94,10 @@ fn read_one(value: Any<'_, '_>, traffic: &mut Traffic, files: &mut Vec<PathBuf>)
         let headers = Headers::parse(packet.as_bytes());
         let headers = headers.map_err(|cause| argument(format!("no packet of IPv4: {cause}")))?;
         traffic.add_flow(&headers.tuple());
-    } else if let Ok(flow) = value.cast::<PyTuple>()
+    } else if let Ok(flow) = value.extract::<Bound<'_, PyTuple>>()
         && flow.len() == 5
     {
-        traffic.add_flow(&tuple(flow)?);
+        traffic.add_flow(&tuple(&flow)?);
     } else {
         return Ok(false);
     }

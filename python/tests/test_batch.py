@@ -1,5 +1,8 @@
 """Many packets in one call."""
 
+import threading
+import time
+
 import pytest
 from scapy.layers.inet import IP, TCP
 
@@ -76,3 +79,27 @@ def test_torn_buffer_changes_nothing(plane, packets):
     with pytest.raises(TypeError, match="expected a packet"):
         plane.process_batch("web", [packets[0], 5])
     assert plane.counters()["received"] == 0
+
+
+def test_other_threads_run_meanwhile(plane, packets):
+    buffer = packets[0] * 200_000
+    span = []
+
+    def work():
+        begun = time.perf_counter()
+        plane.process_batch("web", buffer)
+        span.append((begun, time.perf_counter()))
+
+    for _ in range(20):
+        span.clear()
+        worker = threading.Thread(target=work)
+        worker.start()
+        turns = []
+        while worker.is_alive():
+            turns.append(time.perf_counter())
+        ((begun, ended),) = span
+        # The packets are copied first, which nobody can watch.
+        middle = begun + (ended - begun) / 2
+        if any(middle < turn < ended - (ended - begun) / 10 for turn in turns):
+            return
+    raise AssertionError("no turn of this thread during twenty batches")

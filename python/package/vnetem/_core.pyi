@@ -125,7 +125,7 @@ class Verdicts:
     def data(self) -> bytes:
         """All packets back to back: forwarded ones rewritten, the others as they came."""
     def counts(self) -> dict[str, int]:
-        """How many packets had which fate: ``forward``, or the reason why not."""
+        """Counts packets by what became of them: ``forward``, or the reason why not."""
 
 @final
 class TraceStep:
@@ -300,7 +300,7 @@ class Network:
     """A cloud network, changed by edits and read by a ``DataPlane``.
 
     Everything has a name. A subnet is named ``vnet/subnet``, or ``subnet`` alone where one network
-    has it. Addresses and prefixes are ``str`` or of ``ipaddress``; where a method takes several,
+    has it. Addresses and prefixes are ``str`` or of ``ipaddress``. Where a method takes several,
     one alone will do.
 
     An edit that is refused raises ``EditError`` and changes nothing. Edits have no effect on a data
@@ -444,7 +444,7 @@ class Network:
         next_hop: Address,
     ) -> None:
         """Sets the user-defined route of a subnet for the prefixes of a service tag. ``level`` is
-        ``regional``, ``service``, ``cloud-region`` or ``cloud``; between equal prefixes the first
+        ``regional``, ``service``, ``cloud-region`` or ``cloud``. Between equal prefixes the first
         of these wins.
         """
     def remove_tag_route(self, subnet: str, tag: str) -> None:
@@ -502,7 +502,7 @@ class Network:
         """Makes a resource that answers at an address of its service.
 
         ``default`` is ``allow`` or ``deny``, without it ``deny`` if there are rules. ``ip_rules``
-        are public addresses and prefixes, ``subnet_rules`` names of subnets, which count for
+        are public addresses and prefixes. ``subnet_rules`` are names of subnets, which count for
         callers over an endpoint. ``ignore_missing_endpoint`` is the flag of Azure by that name.
         """
     def set_rules(

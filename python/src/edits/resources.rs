@@ -27,8 +27,8 @@ impl Network {
     /// Makes a resource that answers at an address of its service.
     ///
     /// ``default`` is ``allow`` or ``deny``, without it ``deny`` if there are rules. ``ip_rules``
-    /// are public addresses and prefixes, ``subnet_rules`` names of subnets, which count for callers
-    /// over an endpoint. ``ignore_missing_endpoint`` is the flag of Azure by that name.
+    /// are public addresses and prefixes. ``subnet_rules`` are names of subnets, which count for
+    /// callers over an endpoint. ``ignore_missing_endpoint`` is the flag of Azure by that name.
     #[pyo3(signature = (
         service, name, address, *, default = None, ip_rules = None, subnet_rules = None,
         public_access = true, ignore_missing_endpoint = false,

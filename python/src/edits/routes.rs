@@ -39,8 +39,8 @@ impl Network {
     }
 
     /// Sets the user-defined route of a subnet for the prefixes of a service tag. ``level`` is
-    /// ``regional``, ``service``, ``cloud-region`` or ``cloud``; between equal prefixes the first of
-    /// these wins.
+    /// ``regional``, ``service``, ``cloud-region`` or ``cloud``. Between equal prefixes the first
+    /// of these wins.
     fn set_tag_route(
         &mut self,
         subnet: &str,

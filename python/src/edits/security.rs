@@ -78,7 +78,7 @@ fn group(rules: Any<'_, '_>) -> PyResult<SecurityGroup> {
     let mut group = SecurityGroup::default();
     for rule in rules.try_iter()? {
         let rule = rule?;
-        let rule = rule.cast::<SecurityRule>()?;
+        let rule = rule.cast_exact::<SecurityRule>()?;
         group.add_rule(rule.get().0.clone()).map_err(refused)?;
     }
     Ok(group)

@@ -102,7 +102,7 @@ impl Network {
         };
         let id = names::subnet(&self.network, subnet)?;
         let service = names::service(&self.network, service)?;
-        let is_all = scope.cast::<PyString>().is_ok_and(|text| text == "*");
+        let is_all = scope.extract::<Bound<'_, PyString>>().is_ok_and(|text| text == "*");
         let scope = match is_all {
             true => Scope::Worldwide,
             false => Scope::Regions(words(scope)?.into_iter().collect()),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::files::File;
 use crate::table::table;
 
-/// Names that clippy and the standard library chose.
-const FOREIGN: [&str; 3] = ["clippy::cast", ".cast()", ".cast_signed()"];
+/// Names that clippy, the standard library and pyo3 chose.
+const FOREIGN: [&str; 4] = ["clippy::cast", ".cast()", ".cast_signed()", ".cast_exact::<"];
 
 /// The old words, by where they are not to stand.
 pub(crate) struct Words {
