@@ -24,7 +24,8 @@ use crate::{EditError, Endpoint, MissingEndpoint, Network, ResourceId, ServiceId
 ///
 /// ```
 /// use core::time::Duration;
-/// use vnetem::{Endpoint, Network, Rollout, Scope, Time};
+/// use vnetem::control::{Endpoint, Rollout, Scope};
+/// use vnetem::{Network, Time};
 ///
 /// let mut network = Network::new();
 /// let storage = network.add_service("Microsoft.Storage", &["52.239.0.0/16".parse()?])?;

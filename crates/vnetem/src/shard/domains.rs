@@ -18,7 +18,7 @@ use crate::{Edge, PrivateEndpointId, Snapshot};
 /// is not followed there.
 ///
 /// ```
-/// use vnetem::{Domains, Edge, Network, Outbound};
+/// use vnetem::{Domains, Edge, Network, control::Outbound};
 ///
 /// fn main() -> Result<(), Box<dyn std::error::Error>> {
 ///     let mut network = Network::new();
