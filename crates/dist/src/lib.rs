@@ -10,8 +10,8 @@
 //! it, and the change is a message of its epoch. So every number of workers and processes gives
 //! the same packets, counts and reports.
 //!
-//! A [`Cluster`] is what timely's own arguments say. [`replay()`] and [`what_if()`] take one, beside
-//! what the command's options say. [`shard()`] cuts captures for it.
+//! A [`Cluster`] is what timely's own arguments say. [`replay()`] and [`what_if()`] take one, with
+//! the options of the command. [`shard()`] cuts captures beforehand.
 //!
 //! ```
 //! use vnetem_dist::{Cluster, DistError};

@@ -64,7 +64,7 @@ impl Load {
         self.next = (self.next + ring) % flows;
         let step = HoldDown::AZURE.fin * ring / flows / 6;
         for (side, kind) in LIFE {
-            self.now = self.now + step;
+            self.now += step;
             self.frames.begin();
             self.edges.clear();
             connections.iter().for_each(|&n| self.put(n, side, kind));

@@ -115,8 +115,7 @@ fn build(network: &mut Network, vnets: u32, routes: u32) -> Result<Vec<SubnetId>
                 (0..routes.min(1 << 22)).map(|n| net((0x8000_0000 | n << 8).to_be_bytes(), 24));
             network.connect(vnet, site, &announced.collect::<Vec<_>>())?;
         }
-        for part in 0..2_u8 {
-            let name = ["web", "db"][usize::from(part)];
+        for (part, name) in [(0_u8, "web"), (1, "db")] {
             let subnet = network.add_subnet(vnet, name, net([10, 0, part, 0], 24))?;
             let public = Ipv4Addr::from_bits(0x1400_0001 + number * 2 + u32::from(part));
             network.set_outbound(subnet, Outbound::NatGateway(vec![public]))?;

@@ -356,7 +356,7 @@ impl Load {
             return Err(LoadError::Closed { closed: resets / 2, affected });
         }
         // As before: the tombstones expire, the endpoint returns, and the flows are opened again.
-        self.now = self.now + SHORT;
+        self.now += SHORT;
         self.plane.handle_timeout(self.now);
         self.switch(self.shape.endpoint)?;
         let snapshot = self.network.commit();

@@ -126,7 +126,7 @@ impl Ours {
         packet: &[u8],
         port: Option<u16>,
     ) -> (Verdict, Vec<Emitted>) {
-        self.now = self.now + Duration::from_micros(1);
+        self.now += Duration::from_micros(1);
         self.plane.suggest_port(port);
         let edge = match from {
             Side::Internal => Edge::Subnet(self.subnet),

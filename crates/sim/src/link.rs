@@ -105,7 +105,7 @@ impl Link {
         let held_back = disposition.hits(disposition.reorder, self.settings.reorder);
         if held_back {
             let held = self.settings.delay.saturating_add(self.settings.jitter);
-            arrival = arrival + held.max(Duration::from_millis(1));
+            arrival += held.max(Duration::from_millis(1));
         } else {
             self.last_arrival = arrival;
         }

@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         plane.snapshot().describe(forward.edge(plane.snapshot()))
     );
 
-    now = now + Duration::from_millis(10);
+    now += Duration::from_millis(10);
     let mut packet = segment(account, public, SYN | ACK, 9_000, 1_001);
     let verdict = plane.process(now, forward.to(), &mut packet);
     println!("{}   comes back {:?}", Headers::parse(&packet)?, verdict.forwarded_to());

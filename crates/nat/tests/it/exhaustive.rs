@@ -93,7 +93,7 @@ fn run(mut sequence: u32) {
                 _ = table.close(now, flows[0].1, Cause::SourceSwitched);
             }
             6 => {
-                now = now + second + second;
+                now += second + second;
                 table.expire(now, usize::MAX, &mut |_| ());
                 flows.retain(|(_, id)| table.flow(*id).is_some());
                 resting.clear();

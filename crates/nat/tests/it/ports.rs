@@ -185,7 +185,7 @@ fn promoted_remote_is_exhausted_exactly() {
                 resting.insert(port, now + Duration::from_secs(65));
             }
         }
-        now = now + Duration::from_millis(500) * (round % 5);
+        now += Duration::from_millis(500) * (round % 5);
         if round % 3 == 0 {
             table.expire(now, 5, &mut |_| panic!("nothing is idle yet"));
         }

@@ -125,7 +125,7 @@ fn independent_port_is_held_for_everybody() {
     assert_eq!(nat.choose(vm(5, 1), server(3, 9)), Err(NoTuple::Exhausted));
     nat.pool.rules = &PoolRules::AZURE;
     assert_eq!(nat.choose(vm(5, 1), server(3, 9)), Err(NoTuple::Exhausted), "nor for one flow");
-    nat.now = nat.now + SECOND * 60;
+    nat.now += SECOND * 60;
     assert!(nat.choose(vm(5, 1), server(3, 9)).is_ok());
 }
 
@@ -341,7 +341,7 @@ fn shared_state_is_released() {
         for host in 4..9 {
             let (_, id) = nat.open(vm(host, 1), server(1, 443)).unwrap();
             assert!(nat.table.end(nat.now, id, Cause::Idle));
-            nat.now = nat.now + SECOND * wait;
+            nat.now += SECOND * wait;
         }
     }
 }
@@ -550,11 +550,11 @@ fn t_10_flow_rate_has_a_burst() {
     };
     let first: Vec<_> = (1..=5).map(|port| opens(&mut nat, port)).collect();
     assert_eq!(first, [true, true, true, false, false]);
-    nat.now = nat.now + (SECOND - Duration::from_nanos(1));
+    nat.now += SECOND - Duration::from_nanos(1);
     assert!(!opens(&mut nat, 6));
-    nat.now = nat.now + Duration::from_nanos(1);
+    nat.now += Duration::from_nanos(1);
     assert!(opens(&mut nat, 6) && !opens(&mut nat, 7));
-    nat.now = nat.now + SECOND * 100;
+    nat.now += SECOND * 100;
     assert_eq!((1..=5).filter(|port| opens(&mut nat, *port)).count(), 3, "no more than the burst");
 }
 
@@ -614,7 +614,7 @@ proptest! {
         for op in ops {
             match op {
                 Op::Wait { seconds } => {
-                    nat.now = nat.now + SECOND * u32::try_from(seconds).unwrap();
+                    nat.now += SECOND * u32::try_from(seconds).unwrap();
                     nat.table.expire(nat.now, usize::MAX, &mut |_| ());
                 }
                 Op::End { nth } => {

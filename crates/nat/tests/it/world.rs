@@ -119,7 +119,7 @@ impl World {
     }
 
     pub(crate) fn wait(&mut self, duration: Duration) {
-        self.now = self.now + duration;
+        self.now += duration;
     }
 
     /// Says whether packets of the internal side still find the flow.

@@ -79,7 +79,7 @@ fn refusal_is_answered_over_http() {
         pair.deliver();
         pair.server.poll_deciding(pair.now, &mut decide);
         pair.step();
-        pair.now = pair.now + Duration::from_millis(1);
+        pair.now += Duration::from_millis(1);
     }
     let connection = pair.client.connection(id).unwrap();
     let response = http::Response::parse(&connection.head).unwrap().unwrap();

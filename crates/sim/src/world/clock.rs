@@ -30,9 +30,7 @@ impl World<'_> {
                 return;
             }
             match self.next_event() {
-                Some(next) if next <= self.now && self.now + TICK <= end => {
-                    self.now = self.now + TICK
-                }
+                Some(next) if next <= self.now && self.now + TICK <= end => self.now += TICK,
                 Some(next) if next > self.now && next <= end => self.now = next,
                 _ => {
                     self.now = self.now.max(end);

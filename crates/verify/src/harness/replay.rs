@@ -149,7 +149,7 @@ impl Replay {
             (joined.hosts, joined.talks, joined.by_tuple) = Default::default();
         }
         self.run(|replay| {
-            replay.runner.now = replay.runner.now + GAP;
+            replay.runner.now += GAP;
             replay.runner.sweep()
         })?;
         let mut before = packets.first().map_or(0, |first| first.0);

@@ -151,7 +151,7 @@ impl Model {
         let (Some(interval), host) = (flow.pays, flow.host()) else { return };
         self.debts.retain(|debt| debt.until > self.now);
         match self.debts.iter_mut().find(|debt| debt.host == host) {
-            Some(debt) => debt.until = debt.until + interval,
+            Some(debt) => debt.until += interval,
             None => self.debts.push(Debt { host, until: self.now + interval }),
         }
     }

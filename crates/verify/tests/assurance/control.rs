@@ -42,7 +42,7 @@ fn fault_27_toggles_at_a_thousand_a_second() {
         );
         closed += rig.made().len();
         rig.bystander_talks();
-        rig.now = rig.now + Duration::from_millis(1);
+        rig.now += Duration::from_millis(1);
     }
     // Each flow before the last got two resets.
     assert_eq!(closed, 999 * 2);

@@ -167,7 +167,7 @@ impl Rig {
     }
 
     pub(crate) fn wait(&mut self, time: Duration) {
-        self.now = self.now + time;
+        self.now += time;
         let due = |plane: &DataPlane, now| plane.poll_timeout().is_some_and(|at| at <= now);
         for _ in 0..10_000 {
             if !due(&self.plane, self.now) {

@@ -77,7 +77,7 @@ fn fault_26_everything_expires_in_one_tick() {
         assert!(is_forwarded(rig.says(web, &line).0));
     }
     while rig.plane.poll_event().is_some() {}
-    rig.now = rig.now + Duration::from_secs(240);
+    rig.now += Duration::from_secs(240);
     let (before, mut budget) = (rig.live(), 0);
     rig.says(web, &format!("10.0.0.5:1 > {FILM} tcp A seq 1"));
     budget += before - rig.live();

@@ -43,7 +43,7 @@ impl World {
     }
 
     fn wait(&mut self, duration: Duration) {
-        self.now = self.now + duration;
+        self.now += duration;
     }
 
     fn send(&mut self, edge: Edge, mut packet: Vec<u8>) -> (Disposition, Vec<u8>) {

@@ -114,11 +114,11 @@ fn every_flow_ends_once_in_events() {
     world.out(datagram(end("10.0.0.4:3"), remote, b"x"));
     let public = world.connect("10.0.0.4:4");
     world.back(segment(remote, public, "R", (5001, 0), &[]));
-    world.now = world.now + Duration::from_secs(1);
+    world.now += Duration::from_secs(1);
     world.network.set_outbound(world.web, Outbound::Private).unwrap();
     world.plane.apply(world.now, world.network.commit());
     while world.plane.poll_transmit(world.now).is_some() {}
-    world.now = world.now + Duration::from_secs(600);
+    world.now += Duration::from_secs(600);
     while world.plane.poll_timeout().is_some_and(|due| due <= world.now) {
         world.plane.handle_timeout(world.now);
     }

@@ -68,7 +68,7 @@ impl World {
     }
 
     fn wait(&mut self, duration: Duration) {
-        self.now = self.now + duration;
+        self.now += duration;
         self.plane.handle_timeout(self.now);
     }
 }

@@ -432,7 +432,7 @@ fn t_33_full_table_refuses_hairpin() {
     let (a, b) = (world.a, world.b);
     let (_, public_b) = (world.public(a, A), world.public(b, B));
     assert_eq!(world.drop(a, datagram(end(A), public_b, b"x")), DropReason::FlowTableFull);
-    world.now = world.now + Duration::from_secs(300);
+    world.now += Duration::from_secs(300);
     world.plane.handle_timeout(world.now);
     let public_b = world.public(b, B);
     assert_eq!(world.forward(a, datagram(end(A), public_b, b"x")).0, b);

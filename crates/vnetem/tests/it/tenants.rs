@@ -197,7 +197,7 @@ fn script(world: &mut World, step: usize, seen: &mut Seen) {
             sends(world, own, segment(vm, account, "A", (800_001, 500_000_001), &[]));
         }
         _ => {
-            world.now = world.now + Duration::from_secs(1);
+            world.now += Duration::from_secs(1);
             let from = end(&format!("10.0.0.5:{}", 100 + step));
             if step < 19 {
                 sends(world, own, datagram(from, end("1.0.0.1:53"), b"after"));

@@ -253,10 +253,10 @@ fn t_16_unsolicited_syn_answered_late() {
     assert_eq!(world.plane.poll_timeout(), Some(world.now + after));
     // The second one crosses this SYN (T-14).
     assert_eq!(world.source(tcp("10.0.0.4:8", "8.8.8.8:54", "S")), end("20.1.1.1:8"));
-    world.now = world.now + (after - Duration::from_nanos(1));
+    world.now += after - Duration::from_nanos(1);
     world.plane.handle_timeout(world.now);
     assert_eq!(world.made(), []);
-    world.now = world.now + Duration::from_nanos(1);
+    world.now += Duration::from_nanos(1);
     let (kind, code, edge, quoted, _) = world.error();
     assert_eq!((kind, code, edge), (3, 3, Edge::Internet));
     assert_eq!(quoted.tuple().destination, end("20.1.1.1:7"));
@@ -503,7 +503,7 @@ fn t_37_events_say_what_happened_to_translations() {
         }
         assert_eq!(world.drop(vm, udp("10.0.0.4:3", REMOTE, 9)), DropReason::PortQuota);
         assert_eq!(world.drop(vm, udp("10.0.0.5:1", REMOTE, 9)), DropReason::SnatExhausted);
-        world.now = world.now + Duration::from_secs(1000);
+        world.now += Duration::from_secs(1000);
         world.plane.handle_timeout(world.now);
         let events: Vec<_> = std::iter::from_fn(|| world.plane.poll_translation_event()).collect();
         let codes: Vec<_> = events.iter().map(|event| event.kind.code()).collect();
