@@ -28,7 +28,6 @@ use ingress::IngressTable;
 use lineage::Lineage;
 use ranges::Ranges;
 
-use crate::control::Resource;
 use crate::edge::Place;
 use crate::shared::{Map, Numbered, Set};
 use crate::{
@@ -438,11 +437,6 @@ impl PortPool {
 }
 
 impl ResourceView {
-    pub(crate) fn of(resource: &Resource) -> Self {
-        let Resource { name, service, address, secondary, path, rules, .. } = resource.clone();
-        Self { name, service, address, secondary, path, rules }
-    }
-
     /// Returns the public addresses at which it answers.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> + use<> {
         [Some(self.address), self.secondary].into_iter().flatten()

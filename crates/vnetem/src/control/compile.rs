@@ -11,7 +11,7 @@ use vnetem_packet::{SiteId, SubnetId, VnetId};
 use super::check::PublicOwner;
 use super::compile_routes::Winners;
 use super::services::region_key;
-use super::{Endpoint, Network, Nic, Outbound, RouteTable, Scope, Subnet, Vnet};
+use super::{Endpoint, Network, Nic, Outbound, Resource, RouteTable, Scope, Subnet, Vnet};
 use crate::shared::Set;
 use crate::snapshot::ranges::is_somebodys;
 use crate::snapshot::tenant::{tenant_of_site, tenant_of_vnet};
@@ -322,7 +322,7 @@ impl Network {
         let map = Arc::make_mut(&mut new.resources);
         for &id in self.dirty.resources.keys() {
             let before = old.resources.by_id.get(&id);
-            let after = self.resources.get(&id).map(|it| Arc::new(ResourceView::of(it)));
+            let after = self.resources.get(&id).map(|it| Arc::new(compile_resource(it)));
             if before.map(|view| view.said()) != after.as_ref().map(|view| view.said()) {
                 let services = before.into_iter().chain(&after).map(|view| view.service);
                 services.for_each(|service| invalidation.everywhere.add(Some(service)));
@@ -408,6 +408,11 @@ impl ServiceMap {
         let at = self.region_keys.binary_search(&region_key(name)).ok()?;
         u16::try_from(at).ok()
     }
+}
+
+fn compile_resource(resource: &Resource) -> ResourceView {
+    let Resource { name, service, address, secondary, path, rules, .. } = resource.clone();
+    ResourceView { name, service, address, secondary, path, rules }
 }
 
 /// Returns the translation of a site, whoever does it.

@@ -32,7 +32,7 @@ impl Network {
     /// [`Snapshot::judge`](crate::Snapshot::judge).
     ///
     /// `rules` are those of its kind of service, a [`Firewall`]. A plain
-    /// [`RuleSet`](crate::RuleSet) stands for an unknown kind.
+    /// [`RuleSet`](crate::authz::RuleSet) stands for an unknown kind.
     ///
     /// # Errors
     ///
