@@ -118,6 +118,15 @@ impl Forward {
         Self { to, ..self }
     }
 
+    /// Returns the same for a sender whose own address the far side sees.
+    pub(crate) const fn sent_by(self, seen: SocketAddrV4) -> Self {
+        let way = match self.direction() {
+            Direction::Original => Way::Original,
+            Direction::Reply => Way::Reply,
+        };
+        Self { seen, way, ..self }
+    }
+
     /// Returns the edge by which the packet leaves. An answer to the packet enters there.
     #[must_use]
     #[inline]

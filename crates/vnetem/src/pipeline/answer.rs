@@ -60,7 +60,9 @@ impl Pipeline<'_> {
         let cached = renewal.map_or(flow.cached, |(_, cached)| cached);
         let flow_ends = FlowEnds::of(flow).with(cached);
         let asked = self.asked_by(to, &answer);
-        Ok(Way::AsItIs(flow_ends.forward_by(to, hit.side), asked))
+        // A service sees the answering host as its caller, whichever end of the flow that is.
+        let forward = flow_ends.forward_by(to, hit.side).sent_by(answer.source);
+        Ok(Way::AsItIs(forward, asked))
     }
 
     /// Fills the plan of a packet that leaves with the ends that it has. The flow by which its

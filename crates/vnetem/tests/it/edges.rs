@@ -325,6 +325,25 @@ fn endpoint_serves_no_outside_source() {
     assert_eq!(reason, DropReason::ForeignSource);
 }
 
+/// S-04, R-30: the service sees the host that answers over an endpoint, also if an appliance asked
+/// that host in the name of a service's address.
+#[test]
+fn answering_host_is_the_caller() {
+    let World { mut network, alpha, web, storage } = world();
+    let edge = network.add_subnet(alpha, "edge", net("10.0.9.0/24")).unwrap();
+    let router = network.add_nic(edge, "router", ip("10.0.9.10")).unwrap();
+    network.set_ip_forwarding(router, true).unwrap();
+    let vm = network.add_nic(web, "vm", ip("10.0.0.4")).unwrap();
+    network.enable_endpoint(web, storage, Scope::Worldwide).unwrap();
+    let mut plane = plane(&mut network);
+    let question = syn(ACCOUNT, "10.0.0.4:8080");
+    assert_eq!(forward(&mut plane, Edge::Nic(router), question).0, Edge::Nic(vm));
+    let answer = segment(end("10.0.0.4:8080"), end(ACCOUNT), "SA", (9, 2), &[]);
+    let identity = Some(Identity { vnet: alpha, subnet: web, address: ip("10.0.0.4") });
+    let endpoint = Edge::Service { service: storage, identity };
+    assert_eq!(forward(&mut plane, Edge::Nic(vm), answer).0, endpoint);
+}
+
 /// only what goes round between appliances goes on without a flow of its own; what one
 /// repeats of a host's connection does not.
 #[test]
