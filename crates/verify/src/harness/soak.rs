@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
-use vnetem::{DropReason, EdgeId, Protocol};
+use vnetem::{DropReason, Protocol};
 
 use super::*;
 use crate::toggling::toggle_under_tcp;
@@ -306,12 +306,13 @@ impl Hostile {
         for flow in plane.flows() {
             count += 1;
             let outside = if flow.tuple.source == flow.internal { flow.to } else { flow.from };
-            // Everything public is one place.
-            let outside = match plane.snapshot().edge(outside, *flow.internal.ip()) {
-                Edge::Internet | Edge::Service { identity: None, .. } => EdgeId::INTERNET,
-                _ => outside,
+            // Everything public is one place. A host inside may be asked by several, such as an
+            // appliance and the host for which it asks.
+            let place = match plane.snapshot().edge(outside, *flow.internal.ip()) {
+                Edge::Internet | Edge::Service { identity: None, .. } => None,
+                _ => Some((flow.from, flow.to)),
             };
-            let external_side = (outside, flow.tuple.protocol, flow.external, flow.remote);
+            let external_side = (place, flow.tuple.protocol, flow.external, flow.remote);
             if !seen.insert(external_side) {
                 return Err(format!("two flows have {external_side:?} (INV-mapping-unique)"));
             }
