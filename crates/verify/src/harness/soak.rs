@@ -296,7 +296,7 @@ impl Hostile {
         Ok(())
     }
 
-    /// Checks that no two flows have the same external tuple (INV-mapping-unique,
+    /// Checks that no two flows have the same public tuple (INV-mapping-unique,
     /// INV-tuple-unique-per-side), and that the flows opened and not ended are there
     /// (INV-flows-conserved).
     fn flows(&self) -> Result<(), String> {
@@ -306,14 +306,13 @@ impl Hostile {
         for flow in plane.flows() {
             count += 1;
             let outside = if flow.tuple.source == flow.internal { flow.to } else { flow.from };
-            // Everything public is one place. A host inside may be asked by several, such as an
-            // appliance and the host for which it asks.
-            let place = match plane.snapshot().edge(outside, *flow.internal.ip()) {
-                Edge::Internet | Edge::Service { identity: None, .. } => None,
-                _ => Some((flow.from, flow.to)),
-            };
-            let external_side = (place, flow.tuple.protocol, flow.external, flow.remote);
-            if !seen.insert(external_side) {
+            // Everything public is one place. Inside, the table's own zones tell flows apart.
+            let is_public = matches!(
+                plane.snapshot().edge(outside, *flow.internal.ip()),
+                Edge::Internet | Edge::Service { identity: None, .. }
+            );
+            let external_side = (flow.tuple.protocol, flow.external, flow.remote);
+            if is_public && !seen.insert(external_side) {
                 return Err(format!("two flows have {external_side:?} (INV-mapping-unique)"));
             }
             // An address that is translated one to one keeps any port.
