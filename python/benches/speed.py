@@ -6,7 +6,8 @@ Needs the package and scapy installed, and the Rust side built:
     python benches/speed.py
 
 All sides take the same 1,024 packets of as many UDP flows, one after the other in each round, on
-one core. Each goes twice, and the second time counts: the other sides have used the caches. Figures are medians of the rounds, in nanoseconds a packet. Best with nothing else running.
+one core. Each goes twice, and the second time counts: the other sides have used the caches.
+Figures are medians of the rounds, in nanoseconds a packet. Best with nothing else running.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ use std::path::Path;
 use vnetem::{Network, Time};
 use vnetem_io::{CaptureReader, CaptureWriter, CapturedPacket};
 use vnetem_scenario::Options;
+use vnetem_whatif::Timeline;
+use vnetem_whatif::files::switch;
 use vnetem_whatif::replay::{Finder, Happening, Players, SPLIT_ABOVE, Units};
-use vnetem_whatif::{Timeline, disable, enable};
 
 use crate::arguments::{Common, Output};
 use crate::progress::Bar;
@@ -26,12 +27,7 @@ pub(crate) fn replay(common: &Common, asked: &Replay) -> Result<Answer, Failure>
         return Err("--at says when, --enable or --disable what: give one".into());
     }
     let before = network.commit();
-    for one in &asked.enable {
-        enable(&mut network, &one.service, &one.subnet)?;
-    }
-    for one in &asked.disable {
-        disable(&mut network, &one.service, &one.subnet)?;
-    }
+    switch(&mut network, &asked.enable, &asked.disable)?;
     let after = network.commit();
     let units = Units::new(&network, &[&before, &after], SPLIT_ABOVE);
     let mut finder = Finder::new(&units, &before);

@@ -28,13 +28,7 @@ pub(crate) fn trace(common: &Common, asked: &Trace) -> Result<Answer, Failure> {
             stage.trace(&asked.from, &packet)
         } else {
             stage.trace_with(&asked.from, &packet, |network| {
-                for one in &asked.enable {
-                    vnetem_whatif::enable(network, &one.service, &one.subnet)?;
-                }
-                for one in &asked.disable {
-                    vnetem_whatif::disable(network, &one.service, &one.subnet)?;
-                }
-                Ok::<(), vnetem_whatif::EstateError>(())
+                vnetem_whatif::files::switch(network, &asked.enable, &asked.disable)
             })?
         };
         (explained.map_err(|problem| problem.to_string())?, Vec::new())
@@ -86,5 +80,6 @@ fn ports(asked: &Trace) -> Result<(), Failure> {
 
 /// Whether a packet is forwarded, and nobody at its far side refuses it.
 fn comes_in(verdict: &Verdict) -> bool {
-    matches!(verdict.disposition, Disposition::Forward(forward) if !matches!(forward.access(), AccessVerdict::Refused(_)))
+    let is_refused = |access| matches!(access, AccessVerdict::Refused(_));
+    matches!(verdict.disposition, Disposition::Forward(to) if !is_refused(to.access()))
 }

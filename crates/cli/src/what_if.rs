@@ -5,8 +5,8 @@ use std::path::Path;
 
 use vnetem_azure::import::Importer;
 use vnetem_scenario::{Options as Playing, Scenario};
-use vnetem_whatif::files::ChangeFiles;
-use vnetem_whatif::{Change, Options, Report, Traffic, compare, disable, enable};
+use vnetem_whatif::files::{ChangeFiles, switch};
+use vnetem_whatif::{Change, Options, Report, Traffic, compare};
 
 use crate::arguments::{Common, Output};
 use crate::progress::Bar;
@@ -114,12 +114,7 @@ fn of_scenario(
     let stage = scenario.play_until(None, Playing { seed: common.seed, tags, tap: None })?;
     let mut network = stage.network().clone();
     let begun = Change::begin(&mut network);
-    for one in &asked.enable {
-        enable(&mut network, &one.service, &one.subnet)?;
-    }
-    for one in &asked.disable {
-        disable(&mut network, &one.service, &one.subnet)?;
-    }
+    switch(&mut network, &asked.enable, &asked.disable)?;
     let change = begun.end(&mut network);
     let inside = |address| network.subnets().any(|(_, subnet)| subnet.prefix.contains(&address));
     let traffic = sources::traffic(&asked.flows, &asked.pcap, inside, bar, notes)?;

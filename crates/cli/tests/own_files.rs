@@ -217,10 +217,7 @@ fn shells_and_readers_are_served() {
 /// SYN, its answer, data before and after the change: a host's own capture.
 #[test]
 fn capture_plays_through_the_model() {
-    let story = file(
-        "replay.scn",
-        "vnet alpha 10.0.0.0/16\nsubnet web 10.0.0.0/24 in alpha nat 20.1.1.1\nservice storage 52.239.0.0/16\nresource acct 52.239.1.9 of storage\n",
-    );
+    let story = file("replay.scn", STORY);
     let capture = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("replay.pcapng");
     let packets = [
         (0, "10.0.0.4:50000 > 52.239.1.9:443 tcp S seq 100"),
@@ -297,13 +294,16 @@ fn other_files_among_logs_are_noted() {
     assert!(errors(&asked).contains("no flow log in it"), "{}", errors(&asked));
 }
 
+/// A network with a service and a resource, as a scenario.
+const STORY: &str = "vnet alpha 10.0.0.0/16\n\
+    subnet web 10.0.0.0/24 in alpha nat 20.1.1.1\n\
+    service storage 52.239.0.0/16\n\
+    resource acct 52.239.1.9 of storage\n";
+
 /// A scenario is shown in the form of a file's model.
 #[test]
 fn scenario_is_shown_as_model() {
-    let story = file(
-        "model.scn",
-        "vnet alpha 10.0.0.0/16\nsubnet web 10.0.0.0/24 in alpha nat 20.1.1.1\nservice storage 52.239.0.0/16\nresource acct 52.239.1.9 of storage\n",
-    );
+    let story = file("model.scn", STORY);
     let story = story.to_str().unwrap();
     let shown = json(&vnetem(&["model", "-m", story, "-o", "json"]));
     assert_eq!(shown["subnets"][0]["name"], "alpha/web");

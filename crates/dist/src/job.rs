@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use twox_hash::XxHash3_64;
 use vnetem::{Network, Snapshot, Time};
-use vnetem_whatif::files::ModelFiles;
+use vnetem_whatif::files::{ModelFiles, switch};
 use vnetem_whatif::replay::Units;
-use vnetem_whatif::{disable, enable};
 
 use crate::cut::Parts;
 use crate::{DistError, Replay, captures};
@@ -45,12 +44,7 @@ impl Job {
         }
         let (mut network, notes) = network(&asked.model)?;
         let before = network.commit();
-        for one in &asked.enable {
-            enable(&mut network, &one.service, &one.subnet)?;
-        }
-        for one in &asked.disable {
-            disable(&mut network, &one.service, &one.subnet)?;
-        }
+        switch(&mut network, &asked.enable, &asked.disable)?;
         let after = network.commit();
         let units = Units::new(&network, &[&before, &after], asked.split_above);
         let split = split_of(&network, &units);
@@ -151,8 +145,8 @@ pub(crate) fn split_of(network: &Network, units: &Units) -> u64 {
 fn fingerprint(asked: &Replay, files: &[PathBuf]) -> Result<u64, DistError> {
     let mut hash = XxHash3_64::new();
     let Replay { model, enable, disable, at, flows, split_above, .. } = asked;
-    let switched = (enable, disable, at, flows, split_above);
-    hash.write(format!("{switched:?} {:?}\n", model.addresses).as_bytes());
+    let switch = (enable, disable, at, flows, split_above);
+    hash.write(format!("{switch:?} {:?}\n", model.addresses).as_bytes());
     let size = |path: &Path| {
         fs::metadata(path).map(|data| data.len()).map_err(|error| DistError::of(path, error))
     };

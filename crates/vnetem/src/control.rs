@@ -8,6 +8,7 @@ mod compile_routes;
 mod endpoints;
 mod index;
 mod intent;
+mod interfaces;
 mod invalidate;
 mod names;
 mod places;

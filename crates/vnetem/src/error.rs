@@ -259,7 +259,8 @@ impl fmt::Display for EditError {
             }
             Self::Reserved { address, owner, subnet } => write!(
                 f,
-                "{address} cannot be given to {owner}: Azure reserves the first four addresses and the last of {subnet}"
+                "{address} cannot be given to {owner}: Azure reserves the first four addresses and \
+                 the last of {subnet}"
             ),
             Self::NotPublic { address, owner } => {
                 write!(f, "{address} of {owner} is not a public address")

@@ -7,10 +7,11 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use vnetem::Network;
 use vnetem_azure::import::{FileKind, Importer};
 use vnetem_azure::{Date, ServiceTags};
 
-use crate::{Change, Estate, EstateError};
+use crate::{Change, Estate, EstateError, disable, enable};
 
 /// Folders up to which a folder is gone through.
 const MOST_DEPTH: usize = 12;
@@ -181,6 +182,16 @@ impl ChangeFiles {
         on.try_for_each(|one| estate.enable(&one.service, &one.subnet))?;
         off.try_for_each(|one| estate.disable(&one.service, &one.subnet))
     }
+}
+
+/// Enables and disables endpoints of a network.
+///
+/// # Errors
+///
+/// There is no such subnet or service, or the network refuses it. Switches before stay.
+pub fn switch(network: &mut Network, on: &[Switch], off: &[Switch]) -> Result<(), EstateError> {
+    on.iter().try_for_each(|one| enable(network, &one.service, &one.subnet))?;
+    off.iter().try_for_each(|one| disable(network, &one.service, &one.subnet))
 }
 
 impl FromStr for Switch {

@@ -128,5 +128,6 @@ fn reopens(plane: &mut DataPlane, edge: Edge, tuple: &FiveTuple) -> bool {
     again.source.set_port((tuple.source.port() ^ 0x4000).max(1_024));
     let mut packet = Packet::new(&again, Segment::SYN);
     let verdict = plane.process(SWITCH, edge, packet.bytes_mut());
-    matches!(verdict.disposition, Disposition::Forward(forward) if !matches!(forward.access(), AccessVerdict::Refused(_)))
+    let is_refused = |access| matches!(access, AccessVerdict::Refused(_));
+    matches!(verdict.disposition, Disposition::Forward(to) if !is_refused(to.access()))
 }

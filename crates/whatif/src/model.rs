@@ -49,11 +49,13 @@ pub fn model(network: &Network) -> Value {
             })
         })
         .collect();
+    let subnets = network.subnets().map(|(id, it)| subnet(network, &snapshot, id, it));
+    let subnets: Vec<Value> = subnets.collect();
     json!({
         "schema": "vnetem/1",
         "verb": "model",
         "vnets": vnets,
-        "subnets": network.subnets().map(|(id, it)| subnet(network, &snapshot, id, it)).collect::<Vec<_>>(),
+        "subnets": subnets,
         "resources": network.resources().map(|(_, it)| resource(network, it)).collect::<Vec<_>>(),
         "nics": nics,
         "unresolved": [],

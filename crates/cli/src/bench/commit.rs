@@ -83,7 +83,10 @@ pub(super) fn table(rows: &[Row]) -> String {
             "{vnets:>7}  {routes:>7}  {build:>9}  {first:>12}  {toggle:>8}  {bulk:>9}"
         );
     }
-    text.push_str("Two subnets a vnet. toggle: one endpoint, with commit and apply; bulk edit: the same by Network::edit. Medians.\n");
+    text.push_str(
+        "Two subnets a vnet. toggle: one endpoint, with commit and apply; bulk edit: the same by \
+         Network::edit. Medians.\n",
+    );
     text
 }
 

@@ -114,7 +114,8 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
         let replaced = generation.change(|| {
             if let Some((group, codes)) = in_group {
                 let replaced = put(group, codes, place.number, code);
-                on_plane!(&generation.planes, plane => plane.paint(groups, place, place.winner(code)));
+                let winner = place.winner(code);
+                on_plane!(&generation.planes, plane => plane.paint(groups, place, winner));
                 return replaced;
             }
             let codes = self.block_codes.entry(place.node).or_default();

@@ -1,9 +1,15 @@
 //! A sorted map: a B-tree whose nodes are shared.
 
+mod iter;
+mod node;
+
 use core::borrow::Borrow;
 use core::fmt;
 use core::ops::{Bound, RangeBounds};
 use std::sync::Arc;
+
+pub(crate) use iter::Iter;
+use node::{Node, child, insert, remove, up_to};
 
 /// A sorted map that shares its nodes with its clones.
 pub(crate) struct Map<K, V> {
@@ -13,26 +19,6 @@ pub(crate) struct Map<K, V> {
 
 /// A sorted set that shares its nodes with its clones.
 pub(crate) type Set<K> = Map<K, ()>;
-
-/// Most entries of a node. A toggle copies one leaf, whose values lie anywhere in memory.
-const MOST: usize = 32;
-
-/// A node with fewer is merged into its neighbour, if that has room.
-const FEW: usize = 8;
-
-enum Node<K, V> {
-    Leaf(Vec<(K, V)>),
-    /// Nodes, each with a key that is above all keys before it, and not above its own.
-    Inner(Vec<Child<K, V>>),
-}
-
-/// Iterates over entries in order.
-pub(crate) struct Iter<'a, K, V> {
-    leaf: core::slice::Iter<'a, (K, V)>,
-    above: Vec<core::slice::Iter<'a, Child<K, V>>>,
-}
-
-type Child<K, V> = (K, Arc<Node<K, V>>);
 
 impl<K: Ord + Clone, V: Clone> Map<K, V> {
     pub(crate) fn len(&self) -> usize {
@@ -215,189 +201,6 @@ impl<K: Ord + Clone> Set<K> {
     }
 }
 
-/// Returns which node has a key. The key of the first node counts for nothing.
-fn child<K: Borrow<Q>, V, Q: Ord + ?Sized>(nodes: &[Child<K, V>], key: &Q) -> usize {
-    let others = nodes.get(1..).unwrap_or_default();
-    others.partition_point(|(first, _)| first.borrow() <= key)
-}
-
-type Split<K, V> = Option<Child<K, V>>;
-
-fn insert<K: Ord + Clone, V: Clone>(
-    node: &mut Arc<Node<K, V>>,
-    key: K,
-    value: V,
-) -> (Option<V>, Split<K, V>) {
-    match Arc::make_mut(node) {
-        Node::Leaf(entries) => match entries.binary_search_by(|(known, _)| known.cmp(&key)) {
-            Ok(at) => {
-                let entry = entries.get_mut(at);
-                (entry.map(|(_, old)| core::mem::replace(old, value)), None)
-            }
-            Err(at) => {
-                let is_last = at == entries.len();
-                entries.insert(at, (key, value));
-                let right = split(entries, is_last)
-                    .map(|(first, right)| (first, Arc::new(Node::Leaf(right))));
-                (None, right)
-            }
-        },
-        Node::Inner(nodes) => {
-            let at = child(nodes, &key);
-            let is_last = at + 1 == nodes.len();
-            let Some((_, below)) = nodes.get_mut(at) else { return (None, None) };
-            let (old, added) = insert(below, key, value);
-            let right = added.and_then(|added| {
-                nodes.insert(at + 1, added);
-                split(nodes, is_last)
-            });
-            (old, right.map(|(first, right)| (first, Arc::new(Node::Inner(right)))))
-        }
-    }
-}
-
-/// Splits off the right part of a node that is too full. Where entries are appended, which is how
-/// numbers grow, the left part stays full.
-fn split<K: Clone, T>(entries: &mut Vec<(K, T)>, appends: bool) -> Option<(K, Vec<(K, T)>)> {
-    if entries.len() <= MOST {
-        return None;
-    }
-    let right = entries.split_off(if appends { MOST } else { MOST / 2 });
-    let (first, _) = right.first()?;
-    Some((first.clone(), right))
-}
-
-fn remove<K: Ord + Clone + Borrow<Q>, V: Clone, Q: Ord + ?Sized>(
-    node: &mut Arc<Node<K, V>>,
-    key: &Q,
-) -> Option<V> {
-    match Arc::make_mut(node) {
-        Node::Leaf(entries) => {
-            let at = entries.binary_search_by(|(known, _)| known.borrow().cmp(key)).ok()?;
-            Some(entries.remove(at).1)
-        }
-        Node::Inner(nodes) => {
-            let at = child(nodes, key);
-            let below = &mut nodes.get_mut(at)?.1;
-            let old = remove(below, key)?;
-            match below.len() {
-                0 => drop(nodes.remove(at)),
-                1..FEW => merge(nodes, at),
-                _ => {}
-            }
-            Some(old)
-        }
-    }
-}
-
-/// Merges a node with the next one, or the one before the last, if both fit into one.
-fn merge<K: Clone, V: Clone>(nodes: &mut Vec<Child<K, V>>, at: usize) {
-    let left = at.min(nodes.len().saturating_sub(2));
-    let Some([(_, one), (between, other)]) = nodes.get_mut(left..left + 2) else { return };
-    if one.len() + other.len() > MOST {
-        return;
-    }
-    match (Arc::make_mut(one), &**other) {
-        (Node::Leaf(one), Node::Leaf(other)) => one.extend_from_slice(other),
-        (Node::Inner(one), Node::Inner(other)) => {
-            // The first key counts from now on.
-            let first = other.first().map(|(_, node)| (between.clone(), Arc::clone(node)));
-            one.extend(first);
-            one.extend_from_slice(other.get(1..).unwrap_or_default());
-        }
-        _ => return,
-    }
-    nodes.remove(left + 1);
-}
-
-fn up_to<'a, K: Ord + Borrow<Q>, V, Q: Ord + ?Sized>(
-    node: &'a Node<K, V>,
-    key: &Q,
-) -> Option<(&'a K, &'a V)> {
-    match node {
-        Node::Leaf(entries) => {
-            let behind = entries.partition_point(|(known, _)| known.borrow() <= key);
-            entries.get(behind.checked_sub(1)?).map(|(key, value)| (key, value))
-        }
-        Node::Inner(nodes) => {
-            // The entry is in the node of the key, or it is the last one before.
-            let at = child(nodes, key);
-            let found = up_to(&nodes.get(at)?.1, key);
-            found.or_else(|| up_to(&nodes.get(at.checked_sub(1)?)?.1, key))
-        }
-    }
-}
-
-impl<K, V> Node<K, V> {
-    fn len(&self) -> usize {
-        match self {
-            Self::Leaf(entries) => entries.len(),
-            Self::Inner(nodes) => nodes.len(),
-        }
-    }
-}
-
-impl<'a, K: Ord, V> Iter<'a, K, V> {
-    /// Continues with the first leaf below a node.
-    fn descend(&mut self, mut node: &'a Node<K, V>) {
-        loop {
-            match node {
-                Node::Leaf(entries) => {
-                    self.leaf = entries.iter();
-                    return;
-                }
-                Node::Inner(nodes) => {
-                    let mut nodes = nodes.iter();
-                    let Some((_, first)) = nodes.next() else { return };
-                    self.above.push(nodes);
-                    node = first;
-                }
-            }
-        }
-    }
-
-    /// Continues with the first entry that is not skipped. `skips` holds for all keys below `key`.
-    fn seek(&mut self, mut node: &'a Node<K, V>, key: &K, skips: impl Fn(&K) -> bool) {
-        loop {
-            match node {
-                Node::Leaf(entries) => {
-                    let from = entries.partition_point(|(known, _)| skips(known));
-                    self.leaf = entries.get(from..).unwrap_or_default().iter();
-                    return;
-                }
-                Node::Inner(nodes) => {
-                    let mut nodes = nodes.get(child(nodes, key)..).unwrap_or_default().iter();
-                    let Some((_, first)) = nodes.next() else { return };
-                    self.above.push(nodes);
-                    node = first;
-                }
-            }
-        }
-    }
-}
-
-impl<'a, K: Ord, V> Iterator for Iter<'a, K, V> {
-    type Item = (&'a K, &'a V);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some((key, value)) = self.leaf.next() {
-                return Some((key, value));
-            }
-            loop {
-                let nodes = self.above.last_mut()?;
-                match nodes.next() {
-                    Some((_, node)) => {
-                        self.descend(node);
-                        break;
-                    }
-                    None => drop(self.above.pop()),
-                }
-            }
-        }
-    }
-}
-
 impl<'a, K: Ord + Clone, V: Clone> IntoIterator for &'a Map<K, V> {
     type Item = (&'a K, &'a V);
     type IntoIter = Iter<'a, K, V>;
@@ -435,21 +238,6 @@ impl<K, V> Clone for Map<K, V> {
     }
 }
 
-/// Copies a node, with room for one more.
-impl<K: Clone, V: Clone> Clone for Node<K, V> {
-    fn clone(&self) -> Self {
-        fn copy<T: Clone>(entries: &[T]) -> Vec<T> {
-            let mut copy = Vec::with_capacity(entries.len() + 1);
-            copy.extend_from_slice(entries);
-            copy
-        }
-        match self {
-            Self::Leaf(entries) => Self::Leaf(copy(entries)),
-            Self::Inner(nodes) => Self::Inner(copy(nodes)),
-        }
-    }
-}
-
 impl<K: Ord + Clone, V: Clone + PartialEq> PartialEq for Map<K, V> {
     fn eq(&self, other: &Self) -> bool {
         self.same(other) || self.len == other.len && self.iter().eq(other.iter())
@@ -475,20 +263,29 @@ mod tests {
     use super::*;
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
 
         /// Whatever is inserted and removed, the map is as std's is, and its clones stay as they
         /// were.
         #[test]
         fn map_equals_the_reference_map(
-            edits in prop::collection::vec((0..700_u16, prop::option::weighted(0.6, any::<u8>())), 0..2500),
+            edits in prop::collection::vec(
+                (0..700_u16, prop::option::weighted(0.6, any::<u8>())),
+                0..2500,
+            ),
             ends in (0..700_u16, 0..700_u16),
         ) {
             let (mut map, mut reference) = (Map::default(), BTreeMap::new());
             let mut clones = Vec::new();
             for (number, (key, value)) in edits.into_iter().enumerate() {
                 match value {
-                    Some(value) => prop_assert_eq!(map.insert(key, value), reference.insert(key, value)),
+                    Some(value) => {
+                        let before = reference.insert(key, value);
+                        prop_assert_eq!(map.insert(key, value), before)
+                    }
                     None => prop_assert_eq!(map.remove(&key), reference.remove(&key)),
                 }
                 if let Some(value) = map.value_mut(&(key ^ 1)) {

@@ -171,14 +171,20 @@ mod tests {
     use super::*;
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
 
         /// Whatever is set and removed, the list is as a map is, its clones stay as they were, and
         /// it names every number whose value differs.
         #[test]
         fn numbered_equals_the_reference_map(
             edits in prop::collection::vec(
-                (prop_oneof![0..50_u32, 1000..1050_u32, 40_000..40_020_u32], prop::option::of(any::<u8>())),
+                (
+                    prop_oneof![0..50_u32, 1000..1050_u32, 40_000..40_020_u32],
+                    prop::option::of(any::<u8>()),
+                ),
                 0..200,
             ),
         ) {

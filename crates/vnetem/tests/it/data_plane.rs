@@ -425,10 +425,11 @@ fn deny_modes_deliver_reset_or_drop() {
         world.apply();
         let (disposition, _) = world.send(world.vm(), syn(VM, ACCOUNT));
         let made = world.made();
+        let refused = AccessVerdict::Refused(Refusal::AddressNotListed);
         let denied = Disposition::Deny(DenyReason::Refused(Refusal::AddressNotListed));
         match mode {
             DenyMode::Deliver => assert!(
-                matches!(disposition, Disposition::Forward(f) if f.access() == AccessVerdict::Refused(Refusal::AddressNotListed))
+                matches!(disposition, Disposition::Forward(forward) if forward.access() == refused)
             ),
             DenyMode::Reset => {
                 assert_eq!((disposition, made.len()), (denied, 1));

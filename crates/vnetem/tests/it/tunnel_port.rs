@@ -127,9 +127,7 @@ fn identity_is_carried_answer_is_plain() {
         assert_eq!(tag.identity(address), Some(Identity { vnet, subnet: web, address }));
 
         let (disposition, plain) = w.receive(&mut port, &answered(&wire, "SA"));
-        assert!(
-            matches!(disposition, Disposition::Forward(forward) if forward.to() == Edge::Subnet(web))
-        );
+        assert!(matches!(disposition, Disposition::Forward(on) if on.to() == Edge::Subnet(web)));
         let headers = Headers::parse(&plain).unwrap();
         assert_eq!(headers.to_string(), "52.239.1.9:443 > 10.0.0.4:50001 tcp SA");
         let checksums = Checksums::of(&plain, &headers);
@@ -178,9 +176,7 @@ fn overlapping_networks_answers_stay_apart() {
     assert_ne!(wires[0], wires[1]);
     for (wire, subnet) in wires.iter().zip([of_alpha, of_beta]).rev() {
         let (disposition, _) = w.receive(&mut port, &answered(wire, "SA"));
-        assert!(
-            matches!(disposition, Disposition::Forward(forward) if forward.to() == Edge::Subnet(subnet))
-        );
+        assert!(matches!(disposition, Disposition::Forward(on) if on.to() == Edge::Subnet(subnet)));
     }
 }
 

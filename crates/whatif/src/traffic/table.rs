@@ -162,7 +162,10 @@ mod tests {
         /// It says what a hash map says, whatever the batches.
         #[test]
         fn table_agrees_with_a_map(
-            batches in prop::collection::vec(prop::collection::vec((0_u32..3_000, 0_u64..9), 0..400), 0..12)
+            batches in prop::collection::vec(
+                prop::collection::vec((0_u32..3_000, 0_u64..9), 0..400),
+                0..12,
+            )
         ) {
             let (mut table, mut map) = (FlowTable::default(), HashMap::new());
             for batch in batches {

@@ -1,8 +1,10 @@
 //! From an inventory to a network that packets can be sent through.
 
 mod balancers;
+mod endpoint_policies;
 mod outbound;
 mod places;
+mod private_endpoints;
 mod resources;
 mod routes;
 mod security;
